@@ -1,0 +1,296 @@
+"""Where images come from: `digits`, torchvision's small data sets, and Parquet files with encoded images.
+
+A source gives the official training images and the test images; splitting off validation images is `splits.py`'s work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from bsd_core.config import AugmentConfig
+from bsd_core.data.images import ImageSet, Int64, UInt8
+from bsd_core.data.label_noise import ASYMMETRIC_MAPS
+from bsd_core.data.splits import stratified_split
+from bsd_core.errors import DataError, one_line, unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One data set, whole.
+
+    Attributes:
+        name: as the user wrote it, e.g. "digits" or "parquet:data/cifar10".
+        train, test: official splits; where a data set has no test split, `test` is a fixed stratified fifth.
+        class_names: K names, or empty.
+        augment: what suits these images (digits are not mirrored).
+        asymmetric_map: which class each class is mistaken for, or None where nobody has said.
+    """
+
+    name: str
+    train: ImageSet
+    test: ImageSet
+    class_names: tuple[str, ...] = ()
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    asymmetric_map: Mapping[int, int] | None = None
+
+
+def load_source(name: str, *, data_dir: str | Path = "data", download: bool = True) -> Source:
+    """Load the data set `name`.
+
+    Args:
+        name: one of `SOURCES`, or `parquet:<path>`.
+        data_dir: where torchvision keeps its files.
+        download: fetch them where they are missing.
+
+    Raises:
+        ConfigError: unknown name.
+        DataError: files missing, unreadable or not in the expected form; the message says which and what to do.
+    """
+    kind, _, path = name.partition(":")
+    if kind == "parquet":
+        return _load_parquet(name, path)
+    if name not in SOURCES:
+        raise unknown_name("data set", name, [*SOURCES, "parquet:<path>"])
+    return SOURCES[name](Path(data_dir).expanduser(), download)
+
+
+def _hold_out_test(name: str, images: ImageSet, **rest: Any) -> Source:
+    """A source without a test split: a fixed stratified fifth becomes it, the same for every study and seed."""
+    train, test = stratified_split(images.targets, round(len(images) / 5), seed=0)
+    return Source(name=name, train=images.select(train), test=images.select(test), **rest)
+
+
+def _load_digits(data_dir: Path, download: bool) -> Source:
+    """scikit-learn's copy of the UCI handwritten digits: 1,797 grey images of 8x8 pixels with 17 levels, no download."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    images = ImageSet(np.ascontiguousarray(pixels), bunch.target.astype(np.int64), 10)
+    return _hold_out_test(
+        "digits",
+        images,
+        class_names=tuple("0123456789"),
+        augment=AugmentConfig(crop_padding=1),
+        asymmetric_map=ASYMMETRIC_MAPS["digits"],
+    )
+
+
+def _torchvision(class_name: str, name: str, augment: AugmentConfig) -> Callable[[Path, bool], Source]:
+    def load(data_dir: Path, download: bool) -> Source:
+        from torchvision import datasets
+
+        def split(train: bool) -> Any:
+            return getattr(datasets, class_name)(root=str(data_dir), train=train, download=False)
+
+        try:
+            parts = split(True), split(False)
+        except RuntimeError as missing:
+            if not download:
+                raise DataError(
+                    f"No {name} files in {str(data_dir)!r} and download is off. Put torchvision's {class_name} files there, "
+                    "set data_dir=..., or set download=true."
+                ) from missing
+            _download(getattr(datasets, class_name), name, data_dir)
+            parts = split(True), split(False)
+        sets = []
+        for part in parts:
+            pixels = np.asarray(part.data)
+            pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+            labels = np.asarray(part.targets, dtype=np.int64)
+            sets.append(ImageSet(np.ascontiguousarray(pixels), labels, len(part.classes)))
+        return Source(
+            name=name,
+            train=sets[0],
+            test=sets[1],
+            class_names=tuple(map(str, parts[0].classes)),
+            augment=augment,
+            asymmetric_map=ASYMMETRIC_MAPS[name],
+        )
+
+    return load
+
+
+def _download(dataset: Any, name: str, data_dir: Path) -> None:
+    @contextlib.contextmanager
+    def patience(seconds: float) -> Iterator[None]:
+        old = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(seconds)
+        try:
+            yield
+        finally:
+            socket.setdefaulttimeout(old)
+
+    # torchvision draws a progress bar: welcome on a terminal, noise in a log.
+    quiet = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
+    try:
+        with patience(20), quiet, contextlib.redirect_stdout(io.StringIO()):
+            for train in (True, False):
+                dataset(root=str(data_dir), train=train, download=True)
+    except Exception as error:
+        raise DataError(
+            f"{name} is neither in {str(data_dir)!r} nor could it be downloaded ({one_line(error, limit=120)}). Connect to a "
+            "network, put the files there, set data_dir=..., or use dataset=digits, which needs no download."
+        ) from error
+
+
+SOURCES: Final[dict[str, Callable[[Path, bool], Source]]] = {
+    "cifar10": _torchvision("CIFAR10", "cifar10", AugmentConfig(crop_padding=4, flip=True)),
+    "cifar100": _torchvision("CIFAR100", "cifar100", AugmentConfig(crop_padding=4, flip=True)),
+    "digits": _load_digits,
+    "fashion_mnist": _torchvision("FashionMNIST", "fashion_mnist", AugmentConfig(crop_padding=2, flip=True)),
+    "mnist": _torchvision("MNIST", "mnist", AugmentConfig(crop_padding=2)),
+}
+
+IMAGE_COLUMNS: Final = ("img", "image")
+LABEL_COLUMNS: Final = ("label", "fine_label")
+
+
+def _load_parquet(name: str, path: str) -> Source:
+    """Encoded images in Parquet: columns `img` or `image` (bytes, or a struct with `bytes`), `label` or `fine_label` (integer).
+
+    `path` is a folder with `train*.parquet` and `test*.parquet` (any number of shards, also under `data/`), or one file, of which a
+    fixed stratified fifth becomes the test split. All images must have one size; they are RGB unless all are grey.
+    """
+    if not path:
+        raise DataError("parquet: needs a path: dataset=parquet:<folder with train*.parquet and test*.parquet>, or one file.")
+    root = Path(path).expanduser()
+    if root.is_file():
+        shards = {"all": [root]}
+    elif root.is_dir():
+        shards = {split: sorted([*root.glob(f"{split}*.parquet"), *root.glob(f"data/{split}*.parquet")]) for split in ("train", "test")}
+        for split, files in shards.items():
+            if not files:
+                found = ", ".join(sorted(file.name for file in root.iterdir())[:5]) or "nothing"
+                raise DataError(f"No {split}*.parquet in {str(root)!r} (found {found}).")
+    else:
+        raise DataError(f"No such file or folder: {str(root)!r}.")
+
+    parts = {split: _read_shards(files) for split, files in shards.items()}
+    grey = all(part.grey for part in parts.values())
+    names = next((part.class_names for part in parts.values() if part.class_names), ())
+    n_classes = len(names) or 1 + max(int(part.labels.max()) for part in parts.values())
+    sets = {split: ImageSet(part.pixels[:, :1] if grey else part.pixels, part.labels, max(2, n_classes)) for split, part in parts.items()}
+    sizes = {split: images.image_size for split, images in sets.items()}
+    if len(set(sizes.values())) > 1:
+        raise DataError(f"Train and test images differ in size: {sizes}.")
+    rest: dict[str, Any] = {
+        "class_names": names,
+        "augment": AugmentConfig(crop_padding=next(iter(sizes.values()))[0] // 8, flip=not grey),
+        "asymmetric_map": _map_by_class_names(names),
+    }
+    if "all" in sets:
+        return _hold_out_test(name, sets["all"], **rest)
+    return Source(name=name, train=sets["train"], test=sets["test"], **rest)
+
+
+def _map_by_class_names(names: tuple[str, ...]) -> Mapping[int, int] | None:
+    """CIFAR-10 and CIFAR-100 keep their maps in Parquet form; they are known by their class names."""
+    if names[:3] == ("airplane", "automobile", "bird") and len(names) == 10:
+        return ASYMMETRIC_MAPS["cifar10"]
+    if names[:2] == ("apple", "aquarium_fish") and len(names) == 100:
+        return ASYMMETRIC_MAPS["cifar100"]
+    return None
+
+
+@dataclass(frozen=True)
+class _ParquetPart:
+    pixels: UInt8  # (N, 3, H, W)
+    labels: Int64
+    grey: bool
+    class_names: tuple[str, ...]
+
+
+def _read_shards(files: list[Path]) -> _ParquetPart:
+    """Read and decode all rows of `files` into one preallocated array; decoding runs in threads (the codecs release the lock)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    encoded: list[bytes | None] = []
+    where: list[tuple[Path, int]] = []
+    labels: list[Int64] = []
+    class_names: tuple[str, ...] = ()
+    for file in files:
+        try:
+            schema = pq.read_schema(file)
+            image = next((column for column in IMAGE_COLUMNS if column in schema.names), None)
+            label = next((column for column in LABEL_COLUMNS if column in schema.names), None)
+            if image is None or label is None:
+                raise DataError(
+                    f"{file}: expected a column 'img' or 'image' and a column 'label' or 'fine_label', "
+                    f"but it has {', '.join(map(repr, schema.names)) or 'no columns'}."
+                )
+            table = pq.read_table(file, columns=[image, label])
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{file}: not a readable Parquet file ({one_line(error, limit=120)}).") from error
+        values = table[image].combine_chunks()
+        if pa.types.is_struct(values.type) and "bytes" in [field.name for field in values.type]:
+            values = values.field("bytes")
+        if not (pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)):
+            raise DataError(f"{file}: column {image!r} should hold image bytes, or a struct with a field 'bytes', but is {values.type}.")
+        if not pa.types.is_integer(table[label].type):
+            raise DataError(f"{file}: column {label!r} should hold integers, but is {table[label].type}.")
+        if table[label].null_count:
+            raise DataError(f"{file}: column {label!r} has {table[label].null_count} empty labels.")
+        encoded += values.to_pylist()
+        where += [(file, row) for row in range(len(table))]
+        labels.append(table[label].to_numpy().astype(np.int64))
+        class_names = class_names or _class_names(schema.metadata, label)
+    if not encoded:
+        raise DataError(f"{', '.join(map(str, files))}: no rows.")
+
+    def decode(row: int) -> tuple[UInt8, bool]:
+        file, row_in_file = where[row]
+        return _decode(encoded[row], f"{file}, row {row_in_file}")
+
+    first, _ = decode(0)
+    pixels = np.empty((len(encoded), *first.shape), dtype=np.uint8)
+
+    def fill(row: int) -> bool:
+        image, grey = decode(row)
+        if image.shape != first.shape:
+            raise DataError(
+                f"{where[row][0]}, row {where[row][1]}: image of {image.shape[2]}x{image.shape[1]} pixels among images of "
+                f"{first.shape[2]}x{first.shape[1]}. All images must have one size."
+            )
+        pixels[row] = image
+        return grey
+
+    with ThreadPoolExecutor() as pool:
+        grey = all(list(pool.map(fill, range(len(encoded)), chunksize=256)))
+    return _ParquetPart(pixels, np.concatenate(labels), grey, class_names)
+
+
+def _decode(data: bytes | None, where: str) -> tuple[UInt8, bool]:
+    """Encoded image -> ((3, H, W) uint8, whether it was grey)."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data or b"")) as image:
+            grey = image.mode in ("L", "1")
+            rgb = np.asarray(image.convert("RGB"), dtype=np.uint8)
+    except Exception as error:
+        reason = "empty" if not data else one_line(error, limit=80).replace(str(io.BytesIO), "bytes")
+        raise DataError(f"{where}: broken image bytes ({reason}).") from error
+    return rgb.transpose(2, 0, 1), grey
+
+
+def _class_names(metadata: Mapping[bytes, bytes] | None, label: str) -> tuple[str, ...]:
+    """Class names from the `huggingface` metadata of a Parquet file, where it has them."""
+    try:
+        info = json.loads((metadata or {})[b"huggingface"])
+        return tuple(map(str, info["info"]["features"][label]["names"]))
+    except (KeyError, TypeError, ValueError):
+        return ()

@@ -1,0 +1,50 @@
+"""train / val / test: stratified, seeded, disjoint."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bsd_core.data.images import ImageSet, Int64
+from bsd_core.errors import require
+from bsd_core.seeds import numpy_stream
+
+
+def stratified_split(targets: Int64, n_held: int, *, seed: int) -> tuple[Int64, Int64]:
+    """Split row numbers into (rest, held) so that `held` has `n_held` rows with every class in its share of the whole.
+
+    Classes get the floor of their share; what is left goes to the largest remainders (ties: the smaller class number).
+
+    Args:
+        targets: (N,) int64.
+        n_held: rows to hold out, in [0, N].
+        seed: which rows of a class are held out depends on this and on the class alone.
+
+    Returns:
+        Two sorted int64 arrays, disjoint, together all of range(N).
+    """
+    require(0 <= n_held <= len(targets), "0 <= n_held <= N", n_held=n_held, N=len(targets))
+    classes, counts = np.unique(targets, return_counts=True)
+    shares = counts * (n_held / max(1, len(targets)))
+    take = np.floor(shares).astype(np.int64)
+    largest = np.argsort(-(shares - take), kind="stable")[: n_held - int(take.sum())]
+    take[largest] += 1
+    held = [
+        numpy_stream(seed, "split", label).permutation(np.flatnonzero(targets == label))[:n]
+        for label, n in zip(classes.tolist(), take.tolist(), strict=True)
+    ]
+    held_rows = np.sort(np.concatenate([*held, np.empty(0, dtype=np.int64)]))
+    return np.setdiff1d(np.arange(len(targets)), held_rows), held_rows
+
+
+def subset(images: ImageSet, n: int | None, *, seed: int) -> ImageSet:
+    """A stratified, seeded subset of `n` images, or all of them where `n` is None or not smaller."""
+    if n is None or n >= len(images):
+        return images
+    _, rows = stratified_split(images.targets, n, seed=seed)
+    return images.select(rows)
+
+
+def split_train_val(images: ImageSet, val_fraction: float, *, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Split the official training images into (train, val); the test split is never touched here."""
+    train, val = stratified_split(images.targets, round(val_fraction * len(images)), seed=seed)
+    return images.select(train), images.select(val)

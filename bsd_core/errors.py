@@ -1,0 +1,67 @@
+"""Errors a user can meet, and how their messages are made.
+
+    BSDError
+    ├── ConfigError (also ValueError)        a setting breaks its rule; nothing has been started
+    ├── DataError (also ValueError)          a file or an array is not what it should be
+    ├── StorageError (also OSError)          results cannot be written or read
+    └── DivergedError (also ArithmeticError) a training produced NaN or infinity; only that training ends
+
+A message states the rule, the value, and the way out, in one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BSDError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class ConfigError(BSDError, ValueError):
+    """A setting breaks its rule."""
+
+
+class DataError(BSDError, ValueError):
+    """A file or an array is not what it should be."""
+
+
+class StorageError(BSDError, OSError):
+    """Results cannot be written or read."""
+
+
+class DivergedError(BSDError, ArithmeticError):
+    """A training produced NaN or infinity."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
+    """The error for a name that is not registered: what exists, and the nearest spelling if one is near."""
+    names = sorted(known)
+    message = f"Unknown {kind} {str(name)!r}. Known: {', '.join(names)}."
+    near = nearest(str(name), names)
+    return ConfigError(f"{message} Did you mean {near!r}?" if near else message)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The registered name most like `name`, ignoring case and punctuation, or None where nothing is near."""
+
+    def plain(text: str) -> str:
+        return "".join(character for character in text.lower() if character.isalnum())
+
+    by_plain = {plain(candidate): candidate for candidate in known}
+    matches = difflib.get_close_matches(plain(name), list(by_plain), n=1, cutoff=0.55)
+    return by_plain[matches[0]] if matches else None
+
+
+def one_line(error: BaseException, *, limit: int = 300) -> str:
+    """`error` as one line of at most `limit` characters, for tables and terminals."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def require(condition: bool, rule: str, **values: object) -> None:
+    """Raise ConfigError "`rule` must hold, but got name=value." unless `condition` is true."""
+    if not condition:
+        got = ", ".join(f"{name}={value!r}" for name, value in values.items())
+        raise ConfigError(f"`{rule}` must hold, but got {got}.")

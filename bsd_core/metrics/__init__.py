@@ -1,0 +1,1 @@
+"""Metrics as pure functions of probabilities and labels, computed in float64."""
