@@ -7,9 +7,9 @@ from typing import Final
 
 from bsd_core.errors import unknown_name
 from search_spaces import bsd, cross_entropy, cs_kd, label_smoothing
-from search_spaces.base import SHARED, SearchSpace
+from search_spaces.base import SHARED, SearchSpace, Settings
 
-__all__ = ["SEARCH_SPACES", "SHARED", "SearchSpace", "get_search_space"]
+__all__ = ["SEARCH_SPACES", "SHARED", "SearchSpace", "Settings", "get_search_space"]
 
 
 def _space(method: str, module: ModuleType) -> SearchSpace:

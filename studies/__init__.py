@@ -1,0 +1,46 @@
+"""The study engine: many trainings, equal budgets, Arrow tables, a Pareto front.
+
+`studies.load("label_noise")` gives the tables of a study's newest run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Run", "load"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's tables; `.to_pandas()` on any of them gives a data frame.
+
+    Attributes:
+        path: the run's folder.
+        trials, epochs, evaluations, reliability: Arrow tables; each column's meaning is in its field's metadata.
+    """
+
+    path: Path
+    trials: pa.Table
+    epochs: pa.Table
+    evaluations: pa.Table
+    reliability: pa.Table
+
+
+def load(name_or_path: str | Path, *, results: str | Path = "results") -> Run:
+    """The tables of a study's newest run, or of the run whose folder `name_or_path` is.
+
+    Raises:
+        ConfigError: no such run.
+        DataError: its tables are missing, broken, or of another schema version.
+    """
+    from studies.run_folder import find_run
+    from studies.tables import read_tables
+
+    run = find_run(Path(results).expanduser().absolute(), str(name_or_path))
+    tables = read_tables(run)
+    return Run(run.path, tables.trials, tables.epochs, tables.evaluations, tables.reliability)

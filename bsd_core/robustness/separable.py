@@ -34,7 +34,7 @@ def gaussian_blur_matrix(size: int, sigma: float, truncate: float = 4.0) -> Floa
 
 @functools.lru_cache(maxsize=256)
 def box_resize_matrix(size_in: int, size_out: int) -> Float64:
-    """(size_out, size_in) integer weights of Pillow's BOX filter in units of 2**-22: with its fixed-point arithmetic, output is bit-equal."""
+    """(size_out, size_in) integer weights of Pillow's BOX filter, in units of 2**-22 (its fixed point, so output is bit-equal)."""
     scale = size_in / size_out
     filter_scale = max(scale, 1.0)
     support = 0.5 * filter_scale

@@ -1,0 +1,121 @@
+"""`python -m studies`: list, describe, fields, run, resume, front.
+
+Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted (and resumable), 143 terminated (and resumable).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bsd_core.errors import BSDError, DataError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Which self-distillation method to trust: accuracy and calibration under label noise and corruption.",
+)
+Results = Annotated[Path, typer.Option("--results", help="The results root.")]
+Name = Annotated[str, typer.Argument(help="A shipped study, or the path of a YAML file.")]
+Run = Annotated[str, typer.Argument(help="A study (its newest run), or the path of a run folder.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value ..., e.g. trials=32 evaluate.severities=3,5", show_default=False)]
+
+
+@app.command("list")
+def list_studies() -> None:
+    """List the shipped studies and what they ask."""
+    from studies.spec import study_names
+    from studies.yaml_strict import parse_yaml
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("study", no_wrap=True)
+    table.add_column("question", overflow="fold")
+    for name, path in study_names().items():
+        document = parse_yaml(path.read_text(encoding="utf-8"), where=str(path))
+        table.add_row(Text(name), Text(str(document.get("question", ""))))
+    Console().print(table, highlight=False)
+
+
+@app.command()
+def fields() -> None:
+    """List every field of a study file, with its meaning."""
+    from studies.spec import field_documentation
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("field", "default", "meaning"):
+        table.add_column(title, no_wrap=title != "meaning", overflow="fold")
+    for name, default, meaning in field_documentation():
+        table.add_row(Text(name), Text(default), Text(meaning))
+    Console().print(table, highlight=False)
+
+
+@app.command()
+def describe(name: Name, overrides: Overrides = None) -> None:
+    """Say what a study will do before it does it."""
+    from studies.describe import describe as describe_study
+    from studies.spec import find_study, load_spec
+
+    study, path = find_study(name)
+    Console().print(describe_study(study, load_spec(path, overrides or [])), highlight=False)
+
+
+@app.command()
+def run(name: Name, overrides: Overrides = None, results: Results = Path("results")) -> None:
+    """Run a study and print its front."""
+    from studies.spec import find_study, load_spec
+
+    study, path = find_study(name)
+    spec = load_spec(path, overrides or [])
+    from studies.run import run_study
+
+    raise typer.Exit(run_study(study, spec, _local(results)))
+
+
+@app.command()
+def resume(name: Run, results: Results = Path("results")) -> None:
+    """Finish a run that was interrupted."""
+    from studies.run import resume_study
+    from studies.run_folder import find_run
+
+    raise typer.Exit(resume_study(find_run(_local(results), name)))
+
+
+@app.command()
+def front(name: Run, results: Results = Path("results")) -> None:
+    """Print and draw the front of a study's newest run; works while it runs, too."""
+    from studies.run import show_front, write_results
+    from studies.run_folder import find_run
+
+    run = find_run(_local(results), name)
+    tables = write_results(run)
+    if tables is None:
+        raise DataError(f"No trial of {run.path} has ended yet. Wait, or finish the run: python -m studies resume {run.path}")
+    show_front(run, tables, Console())
+
+
+def _local(results: Path) -> Path:
+    if "://" in str(results) or str(results).startswith("s3:"):
+        from bsd_core.errors import ConfigError
+
+        raise ConfigError(f"Results go to a folder of this machine; {str(results)!r} is not one.")
+    return results.expanduser().absolute()
+
+
+def main() -> None:
+    """Run the command line; bad input is one line on standard error and exit code 2."""
+    try:
+        app()
+    except BSDError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Interrupted before anything was started.", file=sys.stderr)
+        sys.exit(130)

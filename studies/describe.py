@@ -1,0 +1,101 @@
+"""What a study will do, before it does it."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bsd_core.errors import DataError
+from bsd_core.methods import get_method
+from studies.prepare import PreparedStudy, prepare
+from studies.search import ArmSpace
+from studies.spec import StudySpec
+
+
+def describe(name: str, spec: StudySpec) -> RenderableType:
+    """Arms, budgets, estimated images, objectives, data and search spaces of a study; downloads nothing."""
+    try:
+        prepared, missing = prepare(spec, download=False), None
+    except DataError as error:
+        prepared, missing = None, str(error)
+    n_arms, n_trials = len(spec.arms), len(spec.arms) * spec.trials
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    rows = [
+        ("question", spec.question),
+        ("data", _data(spec, prepared)),
+        ("network", _network(spec, prepared)),
+        ("conditions", ", ".join(condition.name for condition in spec.conditions)),
+        ("arms", f"{n_arms} = {len(spec.methods)} methods x {len(spec.conditions)} conditions"),
+        ("trials", f"{n_trials} = {spec.trials} in every arm, {spec.epochs} epochs each, batches of {spec.batch_size}"),
+        ("images", _images(spec, prepared)),
+        ("objectives", "val_accuracy up, val_ece down, after the last epoch"),
+        ("validation labels", _validation(spec)),
+        ("corrupted", _corrupted(spec, prepared)),
+        ("resources", f"{spec.cpus_per_trial:g} CPUs and {spec.gpus_per_trial:g} GPUs a trial"),
+        ("seed", str(spec.seed)),
+    ]
+    for label, text in rows:
+        facts.add_row(label, Text(text))
+    parts: list[RenderableType] = [Text(name, style="bold"), facts, Text(), _spaces(spec)]
+    if missing:
+        parts += [Text(), Text(f"The data are not at hand yet: {missing}")]
+    return Group(*parts)
+
+
+def _data(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+    if prepared is None:
+        return spec.dataset
+    data = prepared.data
+    _, channels, height, width = data.train_images.shape
+    return (
+        f"{spec.dataset}: {len(data.train_images)} train, {len(data.val_images)} validation, {prepared.n_test} test (not used by the "
+        f"search), {channels}x{height}x{width}, {data.n_classes} classes"
+    )
+
+
+def _network(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+    width = f", width {spec.width or 16}" if spec.model != "resnet18" else ""
+    return f"{spec.model}{width}" + (f", {prepared.n_parameters:,} parameters" if prepared else "")
+
+
+def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+    if prepared is None:
+        return "unknown until the data are at hand"
+    per_trial = spec.epochs * len(prepared.data.train_images)
+    total = sum(per_trial * spec.trials * get_method(arm.method).images_per_sample for arm in spec.arms)
+    dearer = [method for method in spec.methods if get_method(method).images_per_sample > 1]
+    more = f"; {', '.join(dearer)} pushes {get_method(dearer[0]).images_per_sample} images a sample" if dearer else ""
+    return f"about {total:,} pushed through networks in training{more}"
+
+
+def _validation(spec: StudySpec) -> str:
+    if spec.validation_labels == "clean":
+        return "clean: the true labels choose, which nobody has in practice; noisy ones are reported beside them"
+    return "noisy: they carry the condition's noise, as in practice; true ones are reported beside them"
+
+
+def _corrupted(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+    if not spec.evaluate.corruptions:
+        return "none"
+    n = f" on {len(prepared.data.shifted_rows)} validation images" if prepared else ""
+    severities = ", ".join(map(str, spec.evaluate.severities))
+    return f"{', '.join(spec.evaluate.corruptions)}, severities {severities}{n}, for every finished trial"
+
+
+def _spaces(spec: StudySpec) -> Table:
+    table = Table(title="searched in each arm", title_justify="left", title_style="dim")
+    table.add_column("method", no_wrap=True)
+    table.add_column("settings searched", overflow="fold")
+    table.add_column("published first", justify="right")
+    for method in spec.methods:
+        space = ArmSpace.of(spec, method)
+        searched = [
+            f"{name} {values.low:g} to {values.high:g}{' (log)' if values.log else ''}"  # type: ignore[attr-defined]
+            for name, values in space.searched.items()
+        ]
+        constant = [f"{name} = {value:g}" for name, value in space.constant.items()]
+        table.add_row(method, "\n".join(searched + constant) or "none", str(min(len(space.published), spec.trials)))
+    return table

@@ -1,0 +1,124 @@
+"""What stands between Ray Tune and the study: every message goes to the ledger first, then to the search, then to the view."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from studies.ledger import Event, Ledger
+from studies.progress import StudyProgress, View
+from studies.search import Outcome, StudySearch, Suggestion, split_params
+
+
+class StudyDriver:
+    """The driver's side of all trials.
+
+    Args:
+        search: hands out settings and takes in results.
+        ledger: where everything is written before anyone is told.
+        progress, view: what the user sees.
+    """
+
+    def __init__(self, search: StudySearch, ledger: Ledger, progress: StudyProgress, view: View) -> None:
+        self.search, self.ledger, self.progress, self.view = search, ledger, progress, view
+        self._suggestions: dict[str, Suggestion] = {}  # by Tune's id of the trial
+        self._ends: dict[str, Event] = {}
+
+    def replay(self, events: list[Event]) -> None:
+        """Take in an earlier process's ledger: what ended is told to the search in each arm's order, what did not is run again."""
+        ends = {event["trial_id"]: event for event in events if event["event"] == "end"}
+        suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest"}
+        for trial_id, event in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
+            outcome = _outcome(ends[trial_id]) if trial_id in ends else None
+            self.search.arms[event["arm"]].replay(event["trial_number"], event["params"], outcome)
+            if outcome is not None:
+                self.progress.end(None, event["arm"], outcome.values)
+
+    def suggest(self, tune_id: str) -> dict[str, Any] | None:
+        """The configuration of one more trial, or None while there is nothing to start."""
+        suggestion = self.search.next()
+        if suggestion is None:
+            return None
+        self._suggestions[tune_id] = suggestion
+        condition = suggestion.arm.condition
+        self.ledger.append(
+            {
+                "event": "suggest",
+                "phase": "search",
+                "arm": suggestion.arm.name,
+                "method": suggestion.arm.method,
+                "condition": condition.name,
+                "noise_kind": condition.kind,
+                "noise_rate": condition.rate,
+                "trial_id": suggestion.trial_id,
+                "trial_number": suggestion.number,
+                "seed": suggestion.seed,
+                "params": suggestion.params,
+            }
+        )
+        self.progress.start(suggestion)
+        self.view.update()
+        shared, own = split_params(suggestion.params)
+        task = {
+            "trial_id": suggestion.trial_id,
+            "method": suggestion.arm.method,
+            "condition": condition.name,
+            "settings": own,
+            "seed": suggestion.seed,
+            **shared,
+        }
+        return {"task": task}
+
+    def trial_name(self, tune_id: str) -> str:
+        """Our id of a trial."""
+        return self._suggestions[tune_id].trial_id
+
+    def receive(self, tune_id: str, message: str) -> None:
+        """Events of a trial, as its process sent them."""
+        epochs = []
+        for event in json.loads(message):
+            if event["event"] == "epoch":
+                epochs.append({name: value for name, value in event.items() if name not in ("event", "trial_id")})
+                self.progress.epoch(event["trial_id"], event)
+            else:
+                self._write_epochs(tune_id, epochs)
+                self._write_end(tune_id, event)
+                epochs = []
+        self._write_epochs(tune_id, epochs)
+        self.view.update()
+
+    def _write_epochs(self, tune_id: str, rows: list[Event]) -> None:
+        if rows:
+            self.ledger.append({"event": "epochs", "trial_id": self.trial_name(tune_id), "rows": rows})
+
+    def _write_end(self, tune_id: str, event: Event) -> None:
+        if details := event.pop("traceback", None):
+            print(f"{event['trial_id']} failed:\n{details}", flush=True)  # to run.log
+        self.ledger.append(event, sync=True)
+        self._ends[tune_id] = event
+
+    def complete(self, tune_id: str, *, died: bool) -> None:
+        """Tune is done with a trial; its end, if it had one, is in the ledger by now."""
+        suggestion = self._suggestions.pop(tune_id)
+        if tune_id not in self._ends:
+            if not died:
+                return  # interrupted: no end, so a resumed run starts it again
+            reason = "the trial's process died more often than it may"
+            self._suggestions[tune_id] = suggestion
+            self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": reason})
+            del self._suggestions[tune_id]
+        end = self._ends.pop(tune_id)
+        outcome = _outcome(end)
+        self.search.tell(suggestion.arm.name, suggestion.number, outcome)
+        self.progress.end(suggestion.trial_id, suggestion.arm.name, outcome.values)
+        if outcome.values is None:
+            self.view.note(f"{suggestion.trial_id} failed: {end['error']}")
+        self.view.update()
+
+
+_NO_RESULT: Event = {"state": "failed", "epochs": 0, "train_seconds": 0.0, "metrics": {}, "evaluations": [], "reliability": []}
+
+
+def _outcome(end: Event) -> Outcome:
+    metrics = end["metrics"]
+    return Outcome(values=(metrics["val_accuracy"], metrics["val_ece"]) if end["state"] == "complete" else None)

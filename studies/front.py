@@ -1,0 +1,191 @@
+"""What a front shows, computed from the trials table alone; drawing is elsewhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from studies.pareto import hypervolume, non_dominated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One finished trial in the plane of the objectives; fractions."""
+
+    trial_id: str
+    accuracy: float
+    ece: float
+    nll: float
+    accuracy_other: float  # by the validation labels that did not choose: the true ones if noisy ones chose
+    ece_other: float
+    corrupted_accuracy: float | None
+    corrupted_ece: float | None
+    on_front: bool  # of its arm
+    on_condition_front: bool  # of all methods in the condition
+    settings: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmFront:
+    """One arm: its finished trials, its failures, and the area its front dominates as seen from accuracy 0, ECE 1."""
+
+    method: str
+    points: list[Point]
+    n_failed: int
+    hypervolume: float
+
+    @property
+    def front(self) -> list[Point]:
+        """Members of the front, most accurate first."""
+        return sorted((point for point in self.points if point.on_front), key=lambda point: (-point.accuracy, point.ece))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrontInfo:
+    """All fronts of a run, by condition, in the order the study lists them."""
+
+    study: str
+    dataset: str
+    model: str
+    validation_labels: str
+    n_val: int
+    conditions: dict[str, list[ArmFront]]
+
+    @property
+    def n_points(self) -> int:
+        """Finished trials."""
+        return sum(len(arm.points) for arms in self.conditions.values() for arm in arms)
+
+    @property
+    def n_failed(self) -> int:
+        """Failed trials."""
+        return sum(arm.n_failed for arms in self.conditions.values() for arm in arms)
+
+
+def collect_front(trials: pa.Table, evaluations: pa.Table, *, arms: list[str] | None = None) -> FrontInfo:
+    """Fronts of the search phase from a run's tables.
+
+    Args:
+        trials, evaluations: as `studies.load` gives them.
+        arms: `<method>/<condition>` in the order to show; by default as they come.
+
+    Raises:
+        ValueError: the trials table has no row.
+    """
+    rows = [row for row in trials.to_pylist() if row["phase"] == "search"]
+    if not rows:
+        raise ValueError("The trials table has no row of phase search.")
+    order = arms or sorted({row["arm"] for row in rows})
+    conditions: dict[str, list[ArmFront]] = {}
+    for name in order:
+        method, _, condition = name.partition("/")
+        members = [row for row in rows if row["arm"] == name]
+        finished = [row for row in members if row["state"] == "complete"]
+        rivals = [row for row in rows if row["condition"] == condition and row["state"] == "complete"]
+        best = {row["trial_id"] for row, kept in zip(rivals, non_dominated(*_objectives(rivals)), strict=True) if kept}
+        front = ArmFront(
+            method=method,
+            points=[_point(row, row["trial_id"] in best) for row in finished],
+            n_failed=sum(row["state"] == "failed" for row in members),
+            hypervolume=hypervolume(*_objectives(finished)),
+        )
+        conditions.setdefault(condition, []).append(front)
+    sizes = [
+        row["n"] for row in evaluations.select(["split", "shift", "n"]).to_pylist() if (row["split"], row["shift"]) == ("val", "clean")
+    ]
+    first = rows[0]
+    return FrontInfo(
+        study=first["study"],
+        dataset=first["dataset"],
+        model=first["model"],
+        validation_labels=first["validation_labels"],
+        n_val=sizes[0] if sizes else 0,
+        conditions=conditions,
+    )
+
+
+def _objectives(rows: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+    return [row["val_accuracy"] for row in rows], [row["val_ece"] for row in rows]
+
+
+def _point(row: dict[str, Any], on_condition_front: bool) -> Point:
+    other = "clean" if row["validation_labels"] == "noisy" else "noisy"
+    return Point(
+        trial_id=row["trial_id"],
+        accuracy=row["val_accuracy"],
+        ece=row["val_ece"],
+        nll=row["val_nll"],
+        accuracy_other=row[f"val_accuracy_{other}_labels"],
+        ece_other=row[f"val_ece_{other}_labels"],
+        corrupted_accuracy=row["val_corrupted_accuracy"],
+        corrupted_ece=row["val_corrupted_ece"],
+        on_front=row["on_front"],
+        on_condition_front=on_condition_front,
+        settings={name.removeprefix("param_"): value for name, value in row.items() if name.startswith("param_") and value is not None},
+    )
+
+
+def format_settings(settings: dict[str, float]) -> str:
+    """`prior_strength 10, discount 0.9, ...`, three digits, the method's own settings first."""
+    shared = ("learning_rate", "weight_decay")
+    names = [name for name in settings if name not in shared] + [name for name in shared if name in settings]
+    return ", ".join(f"{name} {settings[name]:.3g}" for name in names)
+
+
+def render_front(info: FrontInfo) -> RenderableType:
+    """The fronts as terminal tables, one a condition, readable at 80 columns."""
+    parts: list[RenderableType] = []
+    for condition, arms in info.conditions.items():
+        parts += [Text(f"condition {condition}", style="bold"), _condition_table(info, condition, arms)]
+        parts += [Text("hypervolume: " + ", ".join(f"{arm.method} {arm.hypervolume:.3f}" for arm in arms)), Text()]
+    parts.append(Text(_caption(info), style="dim"))
+    return Group(*parts)
+
+
+def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> Table:
+    judged_twice = condition != "none"
+    corrupted = any(point.corrupted_accuracy is not None for arm in arms for point in arm.points)
+    other = "true" if info.validation_labels == "noisy" else "noisy"
+    titles = ["acc %", "ECE %", "NLL"] + [f"{other}\nacc %", f"{other}\nECE %"] * judged_twice + ["corr.\nacc %"] * corrupted
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("method, settings", ratio=1, overflow="fold")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for arm in arms:
+        if not arm.front:
+            table.add_row(f"  {arm.method}: no finished trial, {arm.n_failed} failed", *["-"] * len(titles))
+        for point in arm.front:
+            cells = [_percent(point.accuracy), _percent(point.ece), f"{point.nll:.3f}"]
+            cells += [_percent(point.accuracy_other), _percent(point.ece_other)] * judged_twice
+            cells += [_percent(point.corrupted_accuracy)] * corrupted
+            name = Text("* " if point.on_condition_front else "  ").append(arm.method, style="bold")
+            table.add_row(name.append(f"\n  {format_settings(point.settings)}", style="not bold dim"), *cells)
+    return table
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def _caption(info: FrontInfo) -> str:
+    lines = ["Each method's non-dominated trials; * marks those that no method beats in this condition."]
+    if info.n_val:
+        accuracies = sorted(point.accuracy for arms in info.conditions.values() for arm in arms for point in arm.points)
+        share = min(max(accuracies[len(accuracies) // 2] if accuracies else 0.5, 1 / info.n_val), 1 - 1 / info.n_val)
+        lines.append(
+            f"n = {info.n_val} validation images, one training a row: an accuracy has a standard error of about "
+            f"{math.sqrt(share * (1 - share) / info.n_val) * 100:.1f} points, so smaller gaps are noise."
+        )
+    if any(condition != "none" for condition in info.conditions):
+        shown = "by the true ones ('true')" if info.validation_labels == "noisy" else "by labels with the condition's noise ('noisy')"
+        lines.append(f"Validation labels that chose: {info.validation_labels}; the same trials {shown} are only reported.")
+    if info.n_failed:
+        lines.append(f"{info.n_failed} trials failed; their reasons are in the column `error` of trials.parquet.")
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""The run's ledger: one JSON object a line, only ever appended to. It is the truth; tables are built from it.
+
+Events: `suggest` (a trial was handed out), `epochs` (rows of one trial), `end` (a trial ended; synced to disk before the search is told).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Event = dict[str, Any]
+
+
+class Ledger:
+    """Appends events to a file.
+
+    Args:
+        path: created if missing; a half-written last line of an earlier process is cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if path.exists():
+            _cut_half_line(path)
+        self._file = path.open("ab")
+
+    def append(self, event: Event, *, sync: bool = False) -> None:
+        """Write one event; with `sync`, return only when it is on the disk."""
+        self._file.write(json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        if sync:
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """No more events."""
+        self._file.close()
+
+
+def _cut_half_line(path: Path) -> None:
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = size
+        while end > 0:
+            start = max(0, end - 65536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+
+
+@dataclass(frozen=True)
+class LedgerContents:
+    """What a ledger says.
+
+    Attributes:
+        events: in the order they were written.
+        broken_lines: lines that could not be read and were left out (a crash can leave half a line).
+    """
+
+    events: list[Event]
+    broken_lines: int
+
+
+def read_ledger(path: Path) -> LedgerContents:
+    """All readable events of a ledger; a missing file is an empty ledger."""
+    if not path.exists():
+        return LedgerContents([], 0)
+    with path.open("rb") as file:
+        return parse_lines(file)
+
+
+def parse_lines(lines: Iterable[bytes]) -> LedgerContents:
+    """Events of JSON lines; a line that is no JSON object with an `event` counts as broken."""
+    events: list[Event] = []
+    broken = 0
+    for line in lines:
+        if not line.strip():
+            continue
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            event = None
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            events.append(event)
+        else:
+            broken += 1
+    return LedgerContents(events, broken)

@@ -1,0 +1,197 @@
+"""A study from its file to its tables: `run_study` starts one, `resume_study` finishes one that was interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bsd_core.errors import DataError, one_line
+from studies import cluster
+from studies.driver import StudyDriver
+from studies.front import collect_front, render_front
+from studies.ledger import Event, Ledger, read_ledger
+from studies.prepare import PreparedStudy, prepare
+from studies.progress import StudyProgress, make_view
+from studies.provenance import collect_provenance
+from studies.quiet import only_our_console
+from studies.report.figures import draw_front, save_figure
+from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
+from studies.search import StudySearch, export_journal
+from studies.spec import StudySpec
+from studies.tables import Tables, build_tables, write_tables
+
+DONE, FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+def run_study(study: str, spec: StudySpec, results: Path) -> int:
+    """Run a study in a new folder; the exit code.
+
+    Raises:
+        BSDError: the input is wrong; nothing was started and nothing was written.
+    """
+    check_writable(results)
+    prepared = prepare(spec)
+    address = cluster.ray_address()
+    if address is None:
+        cluster.count_slots(spec, [cluster.local_node()], where="this machine")
+    provenance = collect_provenance(study, spec, prepared)
+    with _joined_ray(address, spec, prepared) as slots:
+        run = create_run(results, study, spec)
+        write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
+        with run.lock():
+            return _search(run, spec, prepared, slots, earlier=[])
+
+
+def resume_study(run: RunFolder) -> int:
+    """Finish a run that was interrupted; the exit code. A finished run only gets its tables built again.
+
+    Raises:
+        BSDError: the run is at work elsewhere, or its data are no longer the same.
+    """
+    spec = run.spec()
+    with run.lock():
+        contents = read_ledger(run.ledger)
+        console = Console()
+        if contents.broken_lines:
+            console.print(f"{contents.broken_lines} unreadable lines in the ledger were left out.", highlight=False)
+        prepared = prepare(spec)
+        before = run.provenance().get("data", {}).get("fingerprint", prepared.data_fingerprint)
+        if before != prepared.data_fingerprint:
+            raise DataError(f"The data set is not the one this run began with (fingerprint {before}); start a new run.")
+        address = cluster.ray_address()
+        if address is None:
+            cluster.count_slots(spec, [cluster.local_node()], where="this machine")
+        with _joined_ray(address, spec, prepared) as slots:
+            return _search(run, spec, prepared, slots, earlier=contents.events)
+
+
+@contextmanager
+def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -> Iterator[int]:
+    """Ray, for as long as the context lasts; the trials that can run at once."""
+    sys.stdout.flush()
+    size = prepared.data.train_images.nbytes + prepared.data.val_images.nbytes
+    try:
+        nodes = cluster.connect(address, data_bytes=size)
+        yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
+    finally:
+        cluster.disconnect()
+
+
+def _search(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: list[Event]) -> int:
+    from studies.tune import run_trials
+
+    search = StudySearch(spec, slots)
+    progress = StudyProgress(run.study, list(search.arms), trials=spec.trials, epochs=spec.epochs, slots=slots)
+    ledger = Ledger(run.ledger)
+    problem: Exception | None = None
+    with only_our_console(run.log) as console, _termination_as_interrupt() as terminated:
+        view = make_view(progress, console)
+        driver = StudyDriver(search, ledger, progress, view)
+        driver.replay(earlier)
+        view.start()
+        try:
+            if not search.done:
+                settings, gpus = prepared.settings, spec.gpus_per_trial
+                run_trials(driver, data=prepared.data, settings=settings, gpus=gpus, slots=slots, folder=run.ray)
+        except KeyboardInterrupt:
+            pass
+        except Exception as error:
+            problem = error
+            traceback.print_exc()  # to run.log
+        finally:
+            view.stop()
+            ledger.close()
+        return _conclude(run, search, console, problem, terminated=bool(terminated))
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[list[int]]:
+    """SIGTERM ends a run as Ctrl-C does: Tune stops its trials and returns. The list holds the signal once it came."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        came.append(number)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Exception | None, *, terminated: bool) -> int:
+    """Write what there is, show it, and say how the run ended."""
+    tables = write_results(run, search)
+    if tables is not None:
+        show_front(run, tables, console)
+    resume = f"python -m studies resume {run.study} --results {run.path.parents[run.study.count('/') + 1]}"
+    if problem is not None:
+        console.print(f"The run failed: {one_line(problem)}. See {run.log}. Finish it with: {resume}", highlight=False, soft_wrap=True)
+        return FAILED
+    if not search.done:
+        console.print(f"Interrupted; finished trials are kept. Finish the run with: {resume}", highlight=False, soft_wrap=True)
+        return TERMINATED if terminated else INTERRUPTED
+    short = [arm.arm.name for arm in search.arms.values() if arm.completed < arm.n_trials]
+    if short:
+        console.print(
+            f"Budgets are NOT equal: {', '.join(short)} gave up after {search.spec.trials} failed trials. See `error` in trials.parquet.",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return FAILED if short else DONE
+
+
+def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables | None:
+    """Build tables (and, with `search`, the Optuna export) from the ledger; None while no trial has ended."""
+    spec = run.spec()
+    events = read_ledger(run.ledger).events
+    if not any(event["event"] == "end" for event in events):
+        return None
+    constants = {
+        "study": run.study,
+        "run_id": run.run_id,
+        "dataset": spec.dataset,
+        "model": spec.model,
+        "validation_labels": spec.validation_labels,
+    }
+    tables = build_tables(events, constants)
+    provenance: dict[str, Any] = run.provenance()
+    write_tables(run, tables, {"study": run.study, "run_id": run.run_id, "provenance": json.dumps(provenance)})
+    if search is not None:
+        temporary = run.journal.with_name(f".{run.journal.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        export_journal(search, str(temporary))
+        temporary.replace(run.journal)
+    return tables
+
+
+def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
+    """Print the fronts, draw them, and say where everything is."""
+    arms = [arm.name for arm in run.spec().arms]
+    info = collect_front(tables.trials, tables.evaluations, arms=arms)
+    console.print(render_front(info), highlight=False)
+    console.print()
+    figures = save_figure(draw_front(info), run.figures, "front") if info.n_points else []
+    trials = f"{info.n_points} finished trials" + (f", {info.n_failed} failed" if info.n_failed else "")
+    console.print(f"{trials}, in {_shown(run.path)}", highlight=False, soft_wrap=True)
+    console.print(
+        "  tables   tables/trials.parquet  epochs.parquet  evaluations.parquet  reliability.parquet", highlight=False, soft_wrap=True
+    )
+    if figures:
+        console.print("  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures), highlight=False, soft_wrap=True)
+    console.print("  trials   optuna-dashboard optuna.journal opens them; ledger.jsonl is the raw record", highlight=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """Relative to here where that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,194 @@
+"""results/<study>/<run_id>/ and everything's place in it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from bsd_core.errors import ConfigError, StorageError, one_line
+from studies.spec import STUDY_NAME, StudySpec, check_spec
+from studies.yaml_strict import parse_yaml
+
+_RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run of a study.
+
+    Attributes:
+        study: name of the study, possibly with one `/`.
+        path: results/<study>/<run_id>.
+    """
+
+    study: str
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """UTC start time and a short hash."""
+        return self.path.name
+
+    @property
+    def ledger(self) -> Path:
+        """The truth."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def tables(self) -> Path:
+        """Folder of the four Parquet files."""
+        return self.path / "tables"
+
+    @property
+    def journal(self) -> Path:
+        """Export for optuna-dashboard."""
+        return self.path / "optuna.journal"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of PNG and SVG files."""
+        return self.path / "report" / "figures"
+
+    @property
+    def log(self) -> Path:
+        """What Ray and others had to say."""
+        return self.path / "run.log"
+
+    @property
+    def ray(self) -> Path:
+        """Ray Tune's own files; nothing is read back from them."""
+        return self.path / "ray"
+
+    def spec(self) -> StudySpec:
+        """The resolved study of this run.
+
+        Raises:
+            ConfigError: the run's study.yaml is missing or broken.
+        """
+        file = self.path / "study.yaml"
+        try:
+            text = file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{file}: not readable ({one_line(error, limit=100)}).") from error
+        return check_spec(parse_yaml(text, where=str(file)), where=str(file))
+
+    def provenance(self) -> dict[str, Any]:
+        """What made this run; empty if it never got that far."""
+        try:
+            content = json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold this run for one process.
+
+        Raises:
+            ConfigError: another process is at work on it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise ConfigError(f"Run {self.run_id} of {self.study!r} is still at work in another process; wait for it.") from None
+            yield
+
+
+def create_run(results: Path, study: str, spec: StudySpec) -> RunFolder:
+    """A new folder with the resolved study in it; `latest` points to it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    import yaml
+
+    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    token = hashlib.blake2b(f"{text}{os.getpid()}{time.time_ns()}".encode(), digest_size=3).hexdigest()
+    run = RunFolder(study, results / study / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token}")
+    try:
+        run.path.mkdir(parents=True)
+        write_atomically(run.path / "study.yaml", text.encode())
+        _point_latest(run)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write results in {str(run.path)!r}: {one_line(error, limit=120)}. Choose another RESULTS=dir."
+        ) from error
+    return run
+
+
+def _point_latest(run: RunFolder) -> None:
+    link = run.path.parent / "latest"
+    temporary = run.path.parent / f".latest-{run.run_id}"
+    temporary.symlink_to(run.run_id)
+    temporary.replace(link)
+
+
+def check_writable(results: Path) -> None:
+    """Make the results folder and a file in it, and remove the file.
+
+    Raises:
+        StorageError: that fails.
+    """
+    try:
+        results.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=results) as file:
+            file.write(b"\0" * 4096)
+    except OSError as error:
+        raise StorageError(
+            f"Cannot write results in {str(results)!r}: {one_line(error, limit=120)}. Choose another RESULTS=dir (--results DIR)."
+        ) from error
+
+
+def find_run(results: Path, name: str) -> RunFolder:
+    """The newest run of a study, or the run whose folder `name` is.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = Path(name).expanduser()
+    if (path / "study.yaml").is_file():
+        path = path.resolve()
+        return RunFolder(_study_of(path), path)
+    if STUDY_NAME.fullmatch(name):
+        folder = results / name
+        latest = folder / "latest"
+        if (latest / "study.yaml").is_file():
+            return RunFolder(name, latest.resolve())
+        runs = sorted(run for run in folder.glob("*") if _RUN_ID.fullmatch(run.name)) if folder.is_dir() else []
+        if runs:
+            return RunFolder(name, runs[-1])
+    known = sorted({link.parent.relative_to(results).as_posix() for link in results.rglob("latest")}) if results.is_dir() else []
+    have = f"There are runs of {', '.join(known)}." if known else "There are no runs yet."
+    raise ConfigError(f"No run of {name!r} in {str(results)!r}. {have} Start one: make study STUDY={name}.")
+
+
+def _study_of(path: Path) -> str:
+    """The study a run folder belongs to: what its provenance says, else its parent's name."""
+    study = RunFolder("", path).provenance().get("study")
+    return study if isinstance(study, str) and STUDY_NAME.fullmatch(study) else path.parent.name
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old one or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,221 @@
+"""Many Optuna studies behind one Ray Tune experiment: one in-memory study an arm, equal budgets, nothing here knows Ray.
+
+The sampler of every suggestion is seeded by (study seed, arm, number), so a suggestion is a function of the arm's history alone: a
+search that is interrupted and rebuilt from its ledger goes on as if nothing had happened. While there are at least as many arms as
+slots, an arm waits for its last trial before it asks for the next, so a history does not depend on timing and a study repeats exactly.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState
+
+from bsd_core.seeds import derive_seed
+from search_spaces import SHARED, Settings, get_search_space
+from studies.spec import Arm, StudySpec
+
+optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+
+OBJECTIVES: Final = ("val_accuracy", "val_ece")
+DIRECTIONS: Final = ("maximize", "minimize")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArmSpace:
+    """What is searched in one arm and what is not.
+
+    Attributes:
+        searched: distributions of the searched settings.
+        constant: settings every trial of the arm has.
+        published: points tried first, as searched settings only, without repeats.
+    """
+
+    searched: dict[str, BaseDistribution]
+    constant: Settings
+    published: tuple[Settings, ...]
+
+    @classmethod
+    def of(cls, spec: StudySpec, method: str) -> ArmSpace:
+        """The arm's space after the study's `search_space` and `fixed`."""
+        space = get_search_space(method)
+        constant = dict(space.recipe) if spec.search_space == "method_only" else {}
+        constant |= spec.fixed.get("shared", {}) | spec.fixed.get(method, {})
+        searched = {name: values for name, values in space.distributions.items() if name not in constant}
+        published: list[Settings] = []
+        for point in space.published:
+            free = {name: value for name, value in point.items() if name in searched}
+            if free and free not in published:
+                published.append(free)
+        return cls(searched=searched, constant=constant, published=tuple(published))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suggestion:
+    """One trial to run."""
+
+    trial_id: str
+    arm: Arm
+    number: int  # within the arm, from 0
+    params: dict[str, float]  # method settings, learning_rate and weight_decay
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a trial ended: finite objectives if it completed, None if it failed."""
+
+    values: tuple[float, float] | None
+
+
+class ArmSearch:
+    """The search of one arm.
+
+    An arm is done when `n_trials` have completed. A failed trial is replaced, so that arms end with equal numbers of finished trials;
+    after `n_trials` failures the arm gives up, so that a hopeless setting does not run for ever.
+    """
+
+    def __init__(self, arm: Arm, spec: StudySpec) -> None:
+        self.arm, self.n_trials, self._seed = arm, spec.trials, spec.seed
+        self.space = ArmSpace.of(spec, arm.method)
+        self.study = optuna.create_study(study_name=arm.name, directions=list(DIRECTIONS))
+        self.issued = self.completed = self.failed = 0
+        self._open: dict[int, int] = {}  # our number -> Optuna's
+        self._again: deque[tuple[int, dict[str, float]]] = deque()
+
+    @property
+    def running(self) -> int:
+        """Trials handed out and not yet told."""
+        return len(self._open)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether another trial should be started now."""
+        return bool(self._again) or (self.completed + self.running < self.n_trials and self.failed < self.n_trials)
+
+    def ask(self) -> Suggestion:
+        """The next trial: one that was interrupted, else the next published point, else what Optuna suggests."""
+        if self._again:
+            number, params = self._again.popleft()
+            enqueued: Settings | None = {name: params[name] for name in self.space.searched}
+        else:
+            number, self.issued = self.issued, self.issued + 1
+            enqueued = self.space.published[number] if number < len(self.space.published) else None
+        if enqueued:
+            self.study.enqueue_trial(dict(enqueued), user_attrs={"source": "published"})
+        self.study.sampler = optuna.samplers.TPESampler(
+            seed=derive_seed(self._seed, "sampler", self.arm.name, number) % 2**32,
+            n_startup_trials=max(len(self.space.published) + 1, min(10, self.n_trials // 3)),
+        )
+        trial = self.study.ask(self.space.searched)
+        trial.set_user_attr("number", number)
+        self._open[number] = trial.number
+        return self._suggestion(number, {**self.space.constant, **trial.params})
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Record how trial `number` ended."""
+        optuna_number = self._open.pop(number)
+        if outcome.values is None:
+            self.failed += 1
+            self.study.tell(optuna_number, state=TrialState.FAIL)
+        else:
+            self.completed += 1
+            self.study.tell(optuna_number, list(outcome.values))
+
+    def replay(self, number: int, params: dict[str, float], outcome: Outcome | None) -> None:
+        """Take in a trial of an earlier process: finished, or (None) interrupted and to be run again with the same settings."""
+        self.issued = max(self.issued, number + 1)
+        if outcome is None:
+            self._again.append((number, params))
+            return
+        self.completed += outcome.values is not None
+        self.failed += outcome.values is None
+        searched = {name: params[name] for name in self.space.searched}
+        self.study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.FAIL if outcome.values is None else TrialState.COMPLETE,
+                params=searched,
+                distributions=self.space.searched,
+                values=None if outcome.values is None else list(outcome.values),
+                user_attrs={"number": number},
+            )
+        )
+
+    def _suggestion(self, number: int, params: dict[str, Any]) -> Suggestion:
+        return Suggestion(
+            trial_id=f"{self.arm.method}-{self.arm.condition.name}-{number:04d}",
+            arm=self.arm,
+            number=number,
+            params={name: float(value) for name, value in params.items()},
+            seed=derive_seed(self._seed, "trial", self.arm.name, number),
+        )
+
+
+@dataclass
+class StudySearch:
+    """The searches of all arms, handed out so that every arm gets the same budget.
+
+    Args:
+        spec: the study.
+        slots: trials that can run at once.
+    """
+
+    spec: StudySpec
+    slots: int
+    arms: dict[str, ArmSearch] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.arms = {arm.name: ArmSearch(arm, self.spec) for arm in self.spec.arms}
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether suggestions are independent of timing: each arm then runs one trial at a time."""
+        return self.slots <= len(self.arms)
+
+    @property
+    def done(self) -> bool:
+        """Whether every arm has its finished trials, or gave up, and nothing runs."""
+        return not any(arm.wants_more or arm.running for arm in self.arms.values())
+
+    def next(self) -> Suggestion | None:
+        """The next trial, or None while all that is left depends on running trials.
+
+        The arm with the fewest trials in flight goes first, then the one with the fewest handed out, then the study's order.
+        """
+        waiting = [arm for arm in self.arms.values() if arm.wants_more and not (self.repeatable and arm.running)]
+        if not waiting:
+            return None
+        return min(waiting, key=lambda arm: (arm.running, arm.completed + arm.failed + arm.running)).ask()
+
+    def tell(self, arm: str, number: int, outcome: Outcome) -> None:
+        """Record how a trial ended."""
+        self.arms[arm].tell(number, outcome)
+
+
+def split_params(params: Settings) -> tuple[dict[str, float], dict[str, float]]:
+    """Trial settings -> (shared, the method's own)."""
+    shared = {name: value for name, value in params.items() if name in SHARED}
+    return shared, {name: value for name, value in params.items() if name not in SHARED}
+
+
+def export_journal(search: StudySearch, path: str) -> None:
+    """Write all studies as an Optuna journal: `optuna-dashboard <path>` opens it. Interrupted trials are left out.
+
+    Args:
+        path: a new local file.
+    """
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(path))
+    for arm in search.arms.values():
+        study = optuna.create_study(study_name=arm.arm.name, directions=list(DIRECTIONS), storage=storage)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(OBJECTIVES))
+        study.add_trials([trial for trial in arm.study.get_trials(deepcopy=False) if trial.state.is_finished()])

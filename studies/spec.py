@@ -1,0 +1,394 @@
+"""A study file, typed and checked: one YAML file is one question.
+
+Unknown fields, wrong types and impossible values are refused before anything starts, with the rule, the value and the nearest spelling.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from bsd_core.errors import ConfigError, nearest, one_line, unknown_name
+from search_spaces import SEARCH_SPACES, SHARED
+from studies.yaml_strict import parse_yaml
+
+STUDY_FOLDER: Final = Path(__file__).parent
+STUDY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(/[a-z0-9][a-z0-9_-]{0,63})?")
+SEARCH_VARIANTS: Final = ("full", "method_only")
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+T = TypeVar("T")
+
+
+def _listed(value: Any) -> Any:
+    """One value stands for a list of one."""
+    return value if isinstance(value, list) else [value]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Condition(_Strict):
+    """How the training labels are spoiled. Short forms: `none`, `symmetric:0.4`, `symmetric_40`."""
+
+    kind: str = Field(description="none, symmetric or asymmetric")
+    rate: float = Field(default=0.0, description="share of ALL labels that are wrong, in [0, 1)")
+    mapping: dict[int, int] | None = Field(default=None, description="asymmetric: wrong label by true label; default: the data set's map")
+
+    @property
+    def name(self) -> str:
+        """`none`, or kind and percent, e.g. `symmetric_40`."""
+        return self.kind if self.kind == "none" else f"{self.kind}_{self.rate * 100:g}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        from bsd_core.data.label_noise import NOISE_KINDS
+
+        kind, separator, rate = value.partition(":")
+        if not separator and (percent := re.fullmatch(r"([a-z]+)_(\d+(?:\.\d+)?)", value)):
+            return {"kind": percent[1], "rate": float(percent[2]) / 100}
+        if not separator:
+            if kind in NOISE_KINDS and kind != "none":
+                raise ConfigError(f"Condition {value!r} needs a rate, e.g. {kind}:0.4.")
+            return {"kind": kind}
+        try:
+            return {"kind": kind, "rate": float(rate)}
+        except ValueError:
+            raise ConfigError(f"The rate of condition {value!r} is not a number; write it like symmetric:0.4.") from None
+
+    @model_validator(mode="after")
+    def _check(self) -> Condition:
+        from bsd_core.data.label_noise import NOISE_KINDS
+
+        if self.kind not in NOISE_KINDS:
+            raise unknown_name("condition", self.kind, NOISE_KINDS)
+        if not 0 <= self.rate < 1:
+            raise ConfigError(f"`0 <= rate < 1` must hold, but condition {self.kind!r} has rate={self.rate:g}.")
+        if (self.kind == "none") != (self.rate == 0):
+            raise ConfigError(f"Condition {self.kind!r} cannot have rate={self.rate:g}: `none` has rate 0, noise a rate above 0.")
+        if self.mapping is not None and self.kind != "asymmetric":
+            raise ConfigError(f"Only asymmetric noise takes a mapping, but condition {self.kind!r} has one.")
+        return self
+
+
+class Augment(_Strict):
+    """Random augmentation of training images."""
+
+    crop_padding: Annotated[int, Field(ge=0, le=256)] = Field(default=0, description="zero pixels around the image before a random crop")
+    flip: bool = Field(default=False, description="horizontal flip with probability 1/2")
+
+
+class Evaluate(_Strict):
+    """What a trained network is shown besides clean images."""
+
+    corruptions: Annotated[list[str], BeforeValidator(_listed)] = Field(
+        default=["all"], description="corruption names, `all`, or an empty list"
+    )
+    severities: Annotated[list[int], BeforeValidator(_listed)] = Field(default=[1, 2, 3, 4, 5], description="of 1 to 5")
+    images: Count | None = Field(default=None, description="corrupt a stratified subset of this many validation images; null: all")
+
+    @field_validator("corruptions")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        from bsd_core.robustness.corruptions import CORRUPTIONS
+
+        if names == ["all"]:
+            return list(CORRUPTIONS)
+        if names == ["none"]:
+            return []
+        for name in names:
+            if name not in CORRUPTIONS:
+                raise unknown_name("corruption", name, [*CORRUPTIONS, "all", "none"])
+        return _unique("corruption", names)
+
+    @field_validator("severities")
+    @classmethod
+    def _range(cls, severities: list[int]) -> list[int]:
+        for severity in severities:
+            if severity not in (1, 2, 3, 4, 5):
+                raise ConfigError(f"A severity is 1, 2, 3, 4 or 5, but got {severity}.")
+        return _unique("severity", severities)
+
+
+def _unique(kind: str, values: list[T]) -> list[T]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ConfigError(f"The {kind} {value!r} is listed twice.")
+    return values
+
+
+class Arm(NamedTuple):
+    """Method x condition: what has a search of its own."""
+
+    method: str
+    condition: Condition
+
+    @property
+    def name(self) -> str:
+        """`<method>/<condition>`."""
+        return f"{self.method}/{self.condition.name}"
+
+
+class StudySpec(_Strict):
+    """One study. Every field can be set in the YAML file or overridden as key=value."""
+
+    question: str = Field(description="what the study asks, in a sentence")
+    dataset: str = Field(default="digits", description="digits, cifar10, cifar100, fashion_mnist, mnist, or parquet:<path>")
+    data_dir: str = Field(default="data", description="where torchvision keeps its files")
+    download: bool = Field(default=True, description="fetch torchvision's files where they are missing")
+    train_images: Count | None = Field(default=None, description="use a stratified subset of the official training images; null: all")
+    val_fraction: float = Field(default=0.2, gt=0, lt=1, description="share of the training images held out for validation")
+    validation_labels: Literal["clean", "noisy"] = Field(
+        default="noisy",
+        description="which validation labels drive the search; `noisy` carries the condition's noise, as in practice; both are stored",
+    )
+    model: str = Field(default="resnet8", description="resnet8, resnet20, or resnet18 (torchvision, small-image stem)")
+    width: Count | None = Field(default=None, description="channels of the first stage (resnet8, resnet20); null: 16")
+    n_classes: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
+        default=None, description="outputs of the network; null: as many as the data set has classes"
+    )
+    methods: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = Field(description="methods compared")
+    conditions: Annotated[list[Condition], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        description="label noise they train under; each method x condition is an arm"
+    )
+    search_space: str = Field(
+        default="full", description="full: the method's settings, learning rate and weight decay; method_only: the method's settings alone"
+    )
+    fixed: dict[str, dict[str, float]] = Field(
+        default={}, description="settings that are not searched, by method or `shared`, e.g. {bsd: {temperature: 1.0}}"
+    )
+    trials: Count = Field(description="finished trials in every arm")
+    epochs: Count = Field(description="epochs of every trial")
+    batch_size: Count = Field(default=128, description="images a step; CS-KD adds as many partners")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
+    nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
+    warmup_epochs: float = Field(default=1.0, ge=0, description="linear warm-up before the cosine schedule")
+    augment: Literal["auto", "none"] | Augment = Field(default="auto", description="auto: what suits the data set; none; or fields")
+    evaluate: Evaluate = Field(default=Evaluate(), description="corrupted evaluation of every finished trial")
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=0, description="root of all randomness")
+    cpus_per_trial: float = Field(default=1.0, gt=0, description="fractions allowed: 0.5 runs two trials a core")
+    gpus_per_trial: float = Field(default=0.0, ge=0, description="fractions allowed: 0.25 runs four trials a GPU")
+
+    @property
+    def arms(self) -> list[Arm]:
+        """Method x condition, conditions outermost."""
+        return [Arm(method, condition) for condition in self.conditions for method in self.methods]
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, methods: list[str]) -> list[str]:
+        for method in methods:
+            if method not in SEARCH_SPACES:
+                raise unknown_name("method", method, SEARCH_SPACES)
+        return _unique("method", methods)
+
+    @field_validator("conditions")
+    @classmethod
+    def _unique_conditions(cls, conditions: list[Condition]) -> list[Condition]:
+        _unique("condition", [condition.name for condition in conditions])
+        return conditions
+
+    @field_validator("search_space")
+    @classmethod
+    def _known_search_space(cls, name: str) -> str:
+        if name not in SEARCH_VARIANTS:
+            raise unknown_name("search space", name, SEARCH_VARIANTS)
+        return name
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, name: str) -> str:
+        from bsd_core.models import MODELS
+
+        if name not in MODELS:
+            raise unknown_name("model", name, MODELS)
+        return name
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, name: str) -> str:
+        from bsd_core.data.sources import SOURCES
+
+        if name not in SOURCES and not name.startswith("parquet:"):
+            raise unknown_name("data set", name, [*SOURCES, "parquet:<path>"])
+        return name
+
+    @model_validator(mode="after")
+    def _check(self) -> StudySpec:
+        if self.warmup_epochs > self.epochs:
+            raise ConfigError(f"`warmup_epochs <= epochs` must hold, but got {self.warmup_epochs:g} and {self.epochs}.")
+        if self.width is not None and self.model == "resnet18":
+            raise ConfigError("resnet18 has a fixed width: leave `width` out, or choose resnet8 or resnet20.")
+        if self.nesterov and self.momentum == 0:
+            raise ConfigError("`momentum > 0` must hold with nesterov, but got momentum=0.")
+        self._check_fixed()
+        return self
+
+    def _check_fixed(self) -> None:
+        from bsd_core.methods import get_method
+        from bsd_core.methods.base import build_config
+
+        for owner, settings in self.fixed.items():
+            if owner != "shared" and owner not in self.methods:
+                raise unknown_name("method in `fixed`", owner, [*self.methods, "shared"])
+            known = SHARED if owner == "shared" else SEARCH_SPACES[owner].distributions
+            for name, value in settings.items():
+                if name not in known:
+                    raise unknown_name(f"setting in `fixed.{owner}`", name, known)
+                if name in SHARED and not (0 <= value < math.inf and (value > 0 or name != "learning_rate")):
+                    raise ConfigError(f"`fixed.{owner}.{name}` must be positive, but got {value:g}.")
+            if owner != "shared":
+                own = {name: value for name, value in settings.items() if name not in SHARED}
+                build_config(get_method(owner).Config, owner, own)
+
+
+def study_names() -> dict[str, Path]:
+    """The shipped studies, by name."""
+    return {path.relative_to(STUDY_FOLDER).with_suffix("").as_posix(): path for path in sorted(STUDY_FOLDER.rglob("*.yaml"))}
+
+
+def find_study(name: str) -> tuple[str, Path]:
+    """(study name, file) of a shipped study, or of a path to a YAML file of the user's own.
+
+    Raises:
+        ConfigError: no such study or file, or a file name that cannot name a results folder.
+    """
+    shipped = study_names()
+    if name in shipped:
+        return name, shipped[name]
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"No such study file: {name!r}.")
+        if not STUDY_NAME.fullmatch(path.stem):
+            raise ConfigError(f"A study's file name becomes a folder name: use a-z, 0-9, _ and - only, but got {path.stem!r}.")
+        return path.stem, path
+    raise unknown_name("study", name, shipped)
+
+
+def load_spec(path: Path, overrides: list[str]) -> StudySpec:
+    """Read, override and check a study file.
+
+    Args:
+        path: the YAML file.
+        overrides: `key=value`, dots for nested keys, e.g. `evaluate.severities=3,5`.
+
+    Raises:
+        ConfigError: anything wrong with either, in one line.
+    """
+    where = str(path.relative_to(STUDY_FOLDER.parent) if path.is_relative_to(STUDY_FOLDER) else path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{where}: not readable as UTF-8 text ({one_line(error, limit=100)}).") from error
+    document = parse_yaml(text, where=where)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{where}: a study file is a mapping of fields, but this is {_kind(document)}.")
+    for override in overrides:
+        _apply_override(document, override)
+    return check_spec(document, where=f"{where} with your overrides" if overrides else where)
+
+
+def check_spec(document: dict[str, Any], *, where: str) -> StudySpec:
+    """A study from parsed YAML; errors name `where`."""
+    try:
+        return StudySpec.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_first_problem(error)}") from None
+
+
+def _apply_override(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"An override is key=value, but got {override!r}.")
+    *parents, last = key.split(".")
+    target, fields = document, StudySpec.model_fields
+    for parent in parents:
+        if parent not in fields:
+            raise unknown_name("field", key, _field_names())
+        value = target.setdefault(parent, {})
+        if not isinstance(value, dict):
+            raise ConfigError(f"Cannot set {key!r}: {parent!r} is not a mapping.")
+        target = value
+        annotation = fields[parent].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            fields = {}
+            break
+        fields = annotation.model_fields
+    if fields and last not in fields:
+        raise unknown_name("field", key, _field_names())
+    if fields and get_origin(fields[last].annotation) is list and not text.startswith(("[", "{")):
+        text = f"[{text}]"
+    if len(parents) > 1:  # fixed.<method>.<setting>
+        for parent in parents[1:]:
+            target = target.setdefault(parent, {})
+    target[last] = parse_yaml(text, where=f"override {key!r}")
+
+
+def field_documentation() -> list[tuple[str, str, str]]:
+    """(name, default, meaning) of every field of a study file."""
+    rows = []
+    models: list[tuple[str, type[BaseModel]]] = [
+        ("", StudySpec),
+        ("evaluate.", Evaluate),
+        ("conditions[].", Condition),
+        ("augment.", Augment),
+    ]
+    for prefix, model in models:
+        for name, info in model.model_fields.items():
+            if prefix + name == "evaluate":
+                continue
+            default = "required" if info.is_required() else "null" if info.default is None else str(info.default)
+            rows.append((prefix + name, default, info.description or ""))
+    return rows
+
+
+def _field_names() -> list[str]:
+    nested = [f"evaluate.{name}" for name in Evaluate.model_fields]
+    return [*StudySpec.model_fields, *nested]
+
+
+def _first_problem(error: ValidationError) -> str:
+    """The first of pydantic's complaints in our words; says how many more there are."""
+    problems = error.errors()
+    # Unknown fields first: a typo in a name explains the missing field that it was meant for.
+    problem = min(problems, key=lambda item: item["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in problem["loc"] if not _is_union_tag(part))
+    others = len({item["loc"][:1] for item in problems}) - 1
+    more = f" (and {others} more)" if others else ""
+    value = one_line(ValueError(repr(problem["input"])), limit=60)
+    if problem["type"] == "extra_forbidden":
+        fields = _fields_of(problem["loc"][:-1])
+        near = nearest(str(problem["loc"][-1]), fields)
+        hint = f" Did you mean {near!r}?" if near else f" Known: {', '.join(sorted(fields))}."
+        return f"unknown field {place!r}.{hint}{more}"
+    if problem["type"] == "missing":
+        return f"the field {place!r} is missing.{more}"
+    if isinstance(cause := problem.get("ctx", {}).get("error"), ConfigError):
+        return f"{place}: {cause}{more}" if place else f"{cause}{more}"
+    return f"{place}: {_lower_first(problem['msg'])}, but got {value}.{more}"
+
+
+def _is_union_tag(part: object) -> bool:
+    return isinstance(part, str) and (part == "Augment" or part.startswith(("literal[", "constrained-", "function-")))
+
+
+def _fields_of(place: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {"evaluate": Evaluate, "conditions": Condition, "augment": Augment}
+    return list(models[str(place[0])].model_fields if place and str(place[0]) in models else StudySpec.model_fields)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _kind(value: object) -> str:
+    return {list: "a list", str: "a text", type(None): "empty"}.get(type(value), f"a {type(value).__name__}")

@@ -1,0 +1,208 @@
+"""The four Arrow tables of a run: schemas, building them from the ledger, writing and reading Parquet.
+
+Schemas are constants: each column with its type, unit and one sentence, kept in the file's metadata with a schema version.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bsd_core.errors import DataError, one_line
+from studies.ledger import Event
+from studies.pareto import non_dominated
+from studies.run_folder import RunFolder, write_atomically
+
+SCHEMA_VERSION: Final = "1"
+
+
+def _schema(**columns: tuple[pa.DataType, str]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, metadata={"description": text}) for name, (kind, text) in columns.items()])
+
+
+_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+TRIALS: Final = _schema(
+    study=(_TEXT, "name of the study"),
+    run_id=(_TEXT, "the run this trial belongs to"),
+    phase=(_TEXT, "search or confirm"),
+    arm=(_TEXT, "<method>/<condition>"),
+    method=(_TEXT, "training method"),
+    condition=(_TEXT, "label noise the trial trained under"),
+    noise_kind=(_TEXT, "none, symmetric or asymmetric"),
+    noise_rate=(_FLOAT, "share of training labels that are wrong, in [0, 1)"),
+    dataset=(_TEXT, "data source"),
+    model=(_TEXT, "network"),
+    trial_id=(_TEXT, "unique within the run"),
+    trial_number=(_INT, "within the arm, from 0, in the order of suggestion"),
+    seed=(_INT, "of this trial: weights, order, augmentation, partners"),
+    state=(_TEXT, "complete, failed or stopped"),
+    epochs=(_INT, "epochs trained"),
+    val_accuracy=(_FLOAT, "on validation images by the study's validation labels, last epoch; fraction"),
+    val_ece=(_FLOAT, "expected calibration error there, 15 bins; fraction"),
+    val_nll=(_FLOAT, "negative log-likelihood there; nats"),
+    val_brier=(_FLOAT, "Brier score there; 0 to 2"),
+    validation_labels=(_TEXT, "which validation labels chose: clean or noisy"),
+    val_accuracy_clean_labels=(_FLOAT, "accuracy by the true validation labels; fraction"),
+    val_ece_clean_labels=(_FLOAT, "ECE by the true validation labels; fraction"),
+    val_accuracy_noisy_labels=(_FLOAT, "accuracy by validation labels with the condition's noise; fraction"),
+    val_ece_noisy_labels=(_FLOAT, "ECE by validation labels with the condition's noise; fraction"),
+    val_corrupted_accuracy=(_FLOAT, "mean accuracy over the corrupted validation images; fraction, null if none"),
+    val_corrupted_ece=(_FLOAT, "mean ECE over the corrupted validation images; fraction, null if none"),
+    test_accuracy=(_FLOAT, "on test images, only reported; null in phase search"),
+    test_ece=(_FLOAT, "on test images, only reported; null in phase search"),
+    on_front=(_BOOL, "no finished trial of the arm is better in both val_accuracy and val_ece"),
+    train_seconds=(_FLOAT, "wall time of the epochs, validation included"),
+    evaluate_seconds=(_FLOAT, "wall time of the final evaluation"),
+    images_per_second=(_FLOAT, "images pushed through the network a second of training"),
+    images_seen=(_INT, "images pushed through the network in training, partners included"),
+    n_parameters=(_INT, "trainable parameters"),
+    node=(_TEXT, "host name"),
+    device=(_TEXT, "cpu, or the GPU's name"),
+    error=(_TEXT, "why a trial failed; null otherwise"),
+)  # and param_<name> (float64) for each hyperparameter, null where a method has none
+EPOCHS: Final = _schema(
+    trial_id=(_TEXT, "of table trials"),
+    epoch=(_INT, "1 is the first"),
+    train_loss=(_FLOAT, "mean total loss; nats"),
+    train_accuracy=(_FLOAT, "training images predicted as their given label when they were trained on; fraction"),
+    val_accuracy=(_FLOAT, "by the study's validation labels; fraction"),
+    val_ece=(_FLOAT, "by the study's validation labels; fraction"),
+    val_nll=(_FLOAT, "by the study's validation labels; nats"),
+    learning_rate=(_FLOAT, "of the epoch's last step"),
+    label_recovery=(_FLOAT, "wrongly labelled training images whose label is estimated right; fraction, null without noise"),
+    memorised=(_FLOAT, "wrongly labelled training images predicted as their wrong label; fraction, null without noise"),
+    images_seen=(_INT, "images pushed through the network in this epoch, partners included"),
+    seconds=(_FLOAT, "wall time, validation included"),
+)
+_SHIFT_KEY: Final = {
+    "trial_id": (_TEXT, "of table trials"),
+    "phase": (_TEXT, "search or confirm"),
+    "split": (_TEXT, "val (by the study's validation labels), val_clean_labels, val_noisy_labels, or test"),
+    "shift": (_TEXT, "clean, corruption or perturbation"),
+    "name": (_TEXT, "of the corruption; clean"),
+    "severity": (_INT, "1 to 5; 0 for clean"),
+}
+EVALUATIONS: Final = _schema(
+    **_SHIFT_KEY,
+    n=(_INT, "images"),
+    accuracy=(_FLOAT, "fraction"),
+    ece=(_FLOAT, "expected calibration error, 15 equal bins (low, high]; fraction"),
+    adaptive_ece=(_FLOAT, "15 bins of equal mass; fraction"),
+    classwise_ece=(_FLOAT, "mean over classes, 15 equal bins; fraction"),
+    nll=(_FLOAT, "negative log-likelihood; nats"),
+    brier=(_FLOAT, "Brier score; 0 to 2"),
+    aurc=(_FLOAT, "area under the risk-coverage curve; fraction"),
+    ece_temperature_scaled=(_FLOAT, "ECE after temperature scaling; fraction; optimistic on val, where the temperature is fitted"),
+    temperature=(_FLOAT, "fitted on clean validation images by NLL"),
+    flip_probability=(_FLOAT, "of perturbation sequences; null otherwise"),
+)
+RELIABILITY: Final = _schema(
+    **_SHIFT_KEY,
+    bin=(_INT, "0 to 14; bin b is (b/15, (b+1)/15]"),
+    count=(_INT, "images"),
+    mean_confidence=(_FLOAT, "fraction; null in an empty bin"),
+    accuracy=(_FLOAT, "fraction; null in an empty bin"),
+)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one run."""
+
+    trials: pa.Table
+    epochs: pa.Table
+    evaluations: pa.Table
+    reliability: pa.Table
+
+
+def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Tables:
+    """Tables from a ledger.
+
+    A trial that was interrupted and run again counts once: the last word on an epoch or a trial holds.
+
+    Args:
+        events: of the ledger, in order.
+        constants: `study`, `run_id`, `dataset`, `model` and `validation_labels` of the run.
+    """
+    suggested: dict[str, Event] = {}
+    ended: dict[str, Event] = {}
+    epochs: dict[tuple[str, int], Event] = {}
+    for event in events:
+        match event["event"]:
+            case "suggest":
+                suggested[event["trial_id"]] = event
+            case "epochs":
+                epochs |= {(event["trial_id"], row["epoch"]): {**row, "trial_id": event["trial_id"]} for row in event["rows"]}
+            case "end":
+                ended[event["trial_id"]] = event
+    rows = [_trial_row(suggested[trial_id], end, constants) for trial_id, end in ended.items() if trial_id in suggested]
+    rows.sort(key=lambda row: (row["phase"], row["trial_number"], row["arm"]))
+    names = sorted({key for row in rows for key in row if key.startswith("param_")})
+    descriptions = [pa.field(name, _FLOAT, metadata={"description": "hyperparameter; null where the method has none"}) for name in names]
+    schema = pa.schema([*TRIALS, *descriptions])
+
+    def shifted(kind: str) -> list[Event]:
+        return [{"trial_id": row["trial_id"], "phase": row["phase"], **entry} for row in rows for entry in ended[row["trial_id"]][kind]]
+
+    return Tables(
+        trials=pa.Table.from_pylist(_mark_fronts(rows), schema),
+        epochs=pa.Table.from_pylist(list(epochs.values()), EPOCHS),
+        evaluations=pa.Table.from_pylist(shifted("evaluations"), EVALUATIONS),
+        reliability=pa.Table.from_pylist(shifted("reliability"), RELIABILITY),
+    )
+
+
+def _trial_row(suggest: Event, end: Event, constants: Mapping[str, Any]) -> Event:
+    own = ("phase", "arm", "method", "condition", "noise_kind", "noise_rate", "trial_id", "trial_number", "seed")
+    row = {**constants, **{name: suggest[name] for name in own}, **end["metrics"]}
+    row |= {field.name: end[field.name] for field in TRIALS if field.name in end}
+    return row | {f"param_{name}": value for name, value in suggest["params"].items()}
+
+
+def _mark_fronts(rows: list[Event]) -> list[Event]:
+    for arm in {(row["phase"], row["arm"]) for row in rows}:
+        members = [row for row in rows if (row["phase"], row["arm"]) == arm]
+        accuracy = np.array([row.get("val_accuracy", np.nan) for row in members], dtype=np.float64)
+        ece = np.array([row.get("val_ece", np.nan) for row in members], dtype=np.float64)
+        for row, best in zip(members, non_dominated(accuracy, ece), strict=True):
+            row["on_front"] = bool(best) and row["state"] == "complete"
+    return rows
+
+
+def write_tables(run: RunFolder, tables: Tables, metadata: Mapping[str, str]) -> None:
+    """Write tables/<name>.parquet, each atomically, with `metadata` and the schema version in the file."""
+    for field in fields(tables):
+        table: pa.Table = getattr(tables, field.name)
+        table = table.replace_schema_metadata({"schema_version": SCHEMA_VERSION, **metadata})
+        sink = io.BytesIO()
+        pq.write_table(table, sink, compression="zstd")
+        write_atomically(run.tables / f"{field.name}.parquet", sink.getvalue())
+
+
+def read_tables(run: RunFolder) -> Tables:
+    """The tables of a run, from Parquet.
+
+    Raises:
+        DataError: a table is missing, broken, or of another schema version.
+    """
+    tables = {}
+    for field in fields(Tables):
+        path = run.tables / f"{field.name}.parquet"
+        if not path.is_file():
+            raise DataError(f"No table {str(path)!r}: the run has no finished trial yet, or its tables were removed.")
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(f"{path}: not a readable table ({one_line(error, limit=100)}).") from error
+        version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
+        if version != SCHEMA_VERSION:
+            raise DataError(f"{path}: schema version {version}, but this program reads version {SCHEMA_VERSION}.")
+        tables[field.name] = table
+    return Tables(**tables)

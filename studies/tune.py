@@ -1,0 +1,105 @@
+"""The thin adapters that make Ray Tune run our search; the only file, beside cluster.py and trial.py, that imports Ray.
+
+Tune pickles searcher and callback into its snapshots. Ours carry nothing: the ledger is the truth, so a snapshot needs no state.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from studies.driver import StudyDriver
+from studies.trial import SearchData, TrialSettings, run_trial
+
+_RETRIES = 3  # of a trial whose process died; expected failures do not raise
+
+
+class _Stateless:
+    """Pickles to an empty shell and is never copied: snapshots of Tune must not hold the driver."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+
+class ArmsSearcher(_Stateless, Searcher):  # type: ignore[misc]
+    """Asks the driver for every trial and tells it every end."""
+
+    def __init__(self, driver: StudyDriver) -> None:
+        super().__init__(metric=None, mode=None)
+        self._driver = driver
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next configuration, None to wait, or FINISHED."""
+        config = self._driver.suggest(trial_id)
+        return config if config is not None else Searcher.FINISHED if self._driver.search.done else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """A trial is over."""
+        self._driver.complete(trial_id, died=error)
+
+    def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
+        """The objectives are the driver's own."""
+        return True
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+class LedgerCallback(_Stateless, tune.Callback):  # type: ignore[misc]
+    """Passes every message of a trial on, before the searcher hears of its end."""
+
+    def __init__(self, driver: StudyDriver) -> None:
+        self._driver = driver
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+        """Take the events out of the result, so that Tune does not carry them along."""
+        message = result.pop("events", None)
+        if message is not None:
+            self._driver.receive(trial.trial_id, message)
+
+
+def _our_name(trial: Any) -> str:
+    """Our own id of a trial, for Tune's folders and messages."""
+    return str(trial.config["task"]["trial_id"])
+
+
+def run_trials(driver: StudyDriver, *, data: SearchData, settings: TrialSettings, gpus: float, slots: int, folder: Path) -> None:
+    """Run trials until the search is done or the user interrupts.
+
+    Args:
+        driver: of the study.
+        data, settings: for every trial; put into the object store once.
+        gpus: of a trial.
+        slots: trials at once.
+        folder: for Tune's own files.
+    """
+    resources = {"cpu": settings.cpus, **({"gpu": gpus} if gpus else {})}
+    trainable = tune.with_resources(tune.with_parameters(run_trial, data=data, settings=settings), resources)
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            search_alg=ArmsSearcher(driver),
+            num_samples=-1,
+            max_concurrent_trials=slots,
+            reuse_actors=True,
+            trial_name_creator=_our_name,
+            trial_dirname_creator=_our_name,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder.resolve()),
+            verbose=0,
+            callbacks=[LedgerCallback(driver)],
+            failure_config=tune.FailureConfig(max_failures=_RETRIES),
+        ),
+    )
+    tuner.fit()
