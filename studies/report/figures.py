@@ -39,12 +39,11 @@ def draw_front(info: FrontInfo) -> Any:
         axis.set_visible(False)
     labels = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if labels:
-        figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+        figure.legend(labels.values(), labels.keys(), loc="outside upper right", ncols=min(4, len(labels)), frameon=False)
     figure.supxlabel("expected calibration error, % (lower is better)", fontsize=10)
     figure.supylabel("accuracy, % (higher is better)", fontsize=10)
-    figure.suptitle(
-        f"{info.study}: {info.model} on {info.dataset}, n = {info.n_val} validation images ({info.validation_labels} labels)", fontsize=11
-    )
+    title = f"{info.study}: {info.model} on {info.dataset}, n = {info.n_val} validation images, {info.validation_labels} labels"
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
 
 

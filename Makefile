@@ -1,0 +1,65 @@
+# `make help` lists the targets. Everything runs in .venv, which is made on first use.
+PYTHON ?= python3
+STUDY ?= label_noise
+SET ?=
+RESULTS ?= results
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install study resume front describe list test check bench clean
+
+help: ## list the targets
+	@echo "make study STUDY=label_noise      run a study, print its front, write tables and figures"
+	@echo '    SET="key=value ..."           override fields, e.g. SET="dataset=cifar10 model=resnet20 trials=32"'
+	@echo "    RESULTS=dir                   where results go (default: results)"
+	@echo "make resume STUDY=name            finish a run that was interrupted"
+	@echo "make front STUDY=name             print and draw the front of the newest run"
+	@echo "make describe STUDY=name          say what a study will do before it does it"
+	@echo "make list                         list the studies"
+	@echo "make test                         run the tests"
+	@echo "make check                        lint and type check"
+	@echo "make bench                        measure speed against baselines in the same run"
+	@echo "make install                      only set up .venv (PYTHON=python3.12 chooses the interpreter)"
+	@echo "make clean                        remove .venv and caches, never results"
+
+install: $(READY) ## only set up
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: Python 3.11 or newer is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Try make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	@echo "Setting up $(VENV): about 3 minutes and 6 GB, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+study: $(READY) ## run a study
+	@$(RUN) -m studies run "$(STUDY)" $(SET) --results "$(RESULTS)"
+
+resume: $(READY) ## finish an interrupted run
+	@$(RUN) -m studies resume "$(STUDY)" --results "$(RESULTS)"
+
+front: $(READY) ## print and draw the front
+	@$(RUN) -m studies front "$(STUDY)" --results "$(RESULTS)"
+
+describe: $(READY) ## what a study will do
+	@$(RUN) -m studies describe "$(STUDY)" $(SET)
+
+list: $(READY) ## the studies
+	@$(RUN) -m studies list
+
+test: $(READY) ## run the tests
+	@$(RUN) -m pytest
+
+check: $(READY) ## lint and type check
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+bench: $(READY) ## measure speed
+	@$(RUN) -m tests.benchmarks
+
+clean: ## remove what can be made again
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
