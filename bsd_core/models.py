@@ -79,9 +79,9 @@ def _torchvision_resnet18(*, in_channels: int, n_classes: int, width: int | None
     from torchvision.models import resnet18
 
     require(width is None, "width is not set for resnet18 (its width is fixed; choose resnet8 or resnet20)", width=width)
-    model = resnet18(num_classes=n_classes)
-    model.conv1 = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
-    nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+    model: nn.Module = resnet18(num_classes=n_classes)
+    model.conv1 = stem = nn.Conv2d(in_channels, 64, 3, 1, 1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
     model.maxpool = nn.Identity()
     return model
 
@@ -115,7 +115,7 @@ def build_model(name: str, *, in_channels: int, n_classes: int, width: int | Non
         if seed is not None:
             torch.manual_seed(seed)
         model = MODELS[name](in_channels=in_channels, n_classes=n_classes, width=width)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return model.to(memory_format=torch.channels_last)
 
 
 def n_parameters(model: nn.Module) -> int:

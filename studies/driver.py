@@ -7,7 +7,7 @@ from typing import Any
 
 from studies.ledger import Event, Ledger
 from studies.progress import StudyProgress, View
-from studies.search import Outcome, StudySearch, Suggestion, split_params
+from studies.search import StudySearch, Suggestion, end_outcome, split_params
 
 
 class StudyDriver:
@@ -25,14 +25,9 @@ class StudyDriver:
         self._ends: dict[str, Event] = {}
 
     def replay(self, events: list[Event]) -> None:
-        """Take in an earlier process's ledger: what ended is told to the search in each arm's order, what did not is run again."""
-        ends = {event["trial_id"]: event for event in events if event["event"] == "end"}
-        suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest"}
-        for trial_id, event in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
-            outcome = _outcome(ends[trial_id]) if trial_id in ends else None
-            self.search.arms[event["arm"]].replay(event["trial_number"], event["params"], outcome)
-            if outcome is not None:
-                self.progress.end(None, event["arm"], outcome.values)
+        """Take in an earlier process's ledger."""
+        for arm, outcome in self.search.replay(events):
+            self.progress.end(None, arm, outcome.values)
 
     def suggest(self, tune_id: str) -> dict[str, Any] | None:
         """The configuration of one more trial, or None while there is nothing to start."""
@@ -108,7 +103,7 @@ class StudyDriver:
             self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": reason})
             del self._suggestions[tune_id]
         end = self._ends.pop(tune_id)
-        outcome = _outcome(end)
+        outcome = end_outcome(end)
         self.search.tell(suggestion.arm.name, suggestion.number, outcome)
         self.progress.end(suggestion.trial_id, suggestion.arm.name, outcome.values)
         if outcome.values is None:
@@ -117,8 +112,3 @@ class StudyDriver:
 
 
 _NO_RESULT: Event = {"state": "failed", "epochs": 0, "train_seconds": 0.0, "metrics": {}, "evaluations": [], "reliability": []}
-
-
-def _outcome(end: Event) -> Outcome:
-    metrics = end["metrics"]
-    return Outcome(values=(metrics["val_accuracy"], metrics["val_ece"]) if end["state"] == "complete" else None)

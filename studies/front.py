@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -166,7 +167,8 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
             cells += [_percent(point.accuracy_other), _percent(point.ece_other)] * judged_twice
             cells += [_percent(point.corrupted_accuracy)] * corrupted
             name = Text("* " if point.on_condition_front else "  ").append(arm.method, style="bold")
-            table.add_row(name.append(f"\n  {format_settings(point.settings)}", style="not bold dim"), *cells)
+            settings = Padding(Text(format_settings(point.settings), style="dim"), (0, 0, 0, 2))
+            table.add_row(Group(name, settings), *cells)
     return table
 
 

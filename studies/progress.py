@@ -103,7 +103,7 @@ class StudyProgress:
         if self._first_epoch is None or self._epochs_done < 3 * self.slots:
             return None
         elapsed = time.monotonic() - self._first_epoch
-        missing = (self.total - self.finished) * self.epochs - sum(trial.latest.get("epoch", 0) for trial in self._running())
+        missing: int = (self.total - self.finished) * self.epochs - sum(trial.latest.get("epoch", 0) for trial in self._running())
         return elapsed / self._epochs_done * max(0, missing)
 
     def _running(self) -> list[RunningTrial]:

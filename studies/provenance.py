@@ -25,7 +25,7 @@ def collect_provenance(study: str, spec: StudySpec, prepared: PreparedStudy) -> 
         "python": sys.version.split()[0],
         "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
-        "machine": {"node": platform.node(), "processor": _processor()},
+        "machine": {"node": platform.node(), "processor": processor()},
         "code": _git_state(),
         "study_hash": hashlib.blake2b(spec.model_dump_json().encode(), digest_size=8).hexdigest(),
         "seed": spec.seed,
@@ -47,7 +47,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name as the kernel gives it, or the architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +39,7 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
         BSDError: the input is wrong; nothing was started and nothing was written.
     """
     check_writable(results)
-    prepared = prepare(spec)
-    address = cluster.ray_address()
-    if address is None:
-        cluster.count_slots(spec, [cluster.local_node()], where="this machine")
+    prepared, address = _prepared(spec)
     provenance = collect_provenance(study, spec, prepared)
     with _joined_ray(address, spec, prepared) as slots:
         run = create_run(results, study, spec)
@@ -63,15 +60,31 @@ def resume_study(run: RunFolder) -> int:
         console = Console()
         if contents.broken_lines:
             console.print(f"{contents.broken_lines} unreadable lines in the ledger were left out.", highlight=False)
-        prepared = prepare(spec)
+        finished = StudySearch(spec, slots=1)
+        finished.replay(contents.events)
+        if finished.done:
+            return _conclude(run, finished, console)
+        prepared, address = _prepared(spec)
         before = run.provenance().get("data", {}).get("fingerprint", prepared.data_fingerprint)
         if before != prepared.data_fingerprint:
             raise DataError(f"The data set is not the one this run began with (fingerprint {before}); start a new run.")
-        address = cluster.ray_address()
-        if address is None:
-            cluster.count_slots(spec, [cluster.local_node()], where="this machine")
         with _joined_ray(address, spec, prepared) as slots:
             return _search(run, spec, prepared, slots, earlier=contents.events)
+
+
+def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
+    """The data, and the address of the cluster to use; refused here, before anything starts, where no trial can ever fit."""
+    address = cluster.ray_address()
+    with _status(f"loading {spec.dataset}"):
+        if address is None:
+            cluster.count_slots(spec, [cluster.local_node()], where="this machine")
+        return prepare(spec), address
+
+
+def _status(text: str) -> AbstractContextManager[object]:
+    """A spinner with `text` on a terminal, nothing elsewhere."""
+    console = Console()
+    return console.status(text) if console.is_terminal else nullcontext()
 
 
 @contextmanager
@@ -80,7 +93,8 @@ def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -
     sys.stdout.flush()
     size = prepared.data.train_images.nbytes + prepared.data.val_images.nbytes
     try:
-        nodes = cluster.connect(address, data_bytes=size)
+        with _status("starting Ray" if address is None else f"joining Ray at {address}"):
+            nodes = cluster.connect(address, data_bytes=size)
         yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
     finally:
         cluster.disconnect()
@@ -129,7 +143,7 @@ def _termination_as_interrupt() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Exception | None, *, terminated: bool) -> int:
+def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Exception | None = None, *, terminated: bool = False) -> int:
     """Write what there is, show it, and say how the run ended."""
     tables = write_results(run, search)
     if tables is not None:

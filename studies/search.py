@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -195,6 +196,31 @@ class StudySearch:
     def tell(self, arm: str, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
         self.arms[arm].tell(number, outcome)
+
+    def replay(self, events: Iterable[Mapping[str, Any]]) -> list[tuple[str, Outcome]]:
+        """Take in a ledger: trials that ended count, in each arm's order; trials that did not will be handed out again, as they were.
+
+        Returns:
+            (arm, outcome) of the trials that ended.
+        """
+        events = list(events)
+        ended = {event["trial_id"]: end_outcome(event) for event in events if event["event"] == "end"}
+        suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest"}
+        outcomes = []
+        for trial_id, event in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
+            outcome = ended.get(trial_id)
+            self.arms[event["arm"]].replay(event["trial_number"], event["params"], outcome)
+            if outcome is not None:
+                outcomes.append((event["arm"], outcome))
+        return outcomes
+
+
+def end_outcome(event: Mapping[str, Any]) -> Outcome:
+    """The outcome that an `end` event of the ledger tells."""
+    if event["state"] != "complete":
+        return Outcome(values=None)
+    accuracy, ece = (event["metrics"][name] for name in OBJECTIVES)
+    return Outcome(values=(accuracy, ece))
 
 
 def split_params(params: Settings) -> tuple[dict[str, float], dict[str, float]]:

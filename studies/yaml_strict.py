@@ -20,12 +20,13 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed", self.peek_event().start_mark)
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed", event.start_mark)
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise yaml.constructor.ConstructorError(None, None, f"nested deeper than {_MAX_DEPTH} levels", self.peek_event().start_mark)
-        node = super().compose_node(parent, index)  # type: ignore[arg-type]
+            raise yaml.constructor.ConstructorError(None, None, f"nested deeper than {_MAX_DEPTH} levels", event.start_mark)
+        node = super().compose_node(parent, index)
         self._depth -= 1
         return node
 
