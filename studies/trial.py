@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 import traceback
@@ -121,7 +122,7 @@ def trial_events(task: TrialTask, settings: TrialSettings, data: SearchData, dev
         `failed` with the reason. Expected and unexpected errors alike end in a `failed` event, so the process lives on.
     """
     started = time.perf_counter()
-    facts = {"trial_id": task.trial_id, "node": socket.gethostname(), "device": _device_name(device)}
+    facts = {"trial_id": task.trial_id, "node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
     spent: dict[str, Any] = {"epochs": 0, "train_seconds": 0.0, "images_seen": 0, "images_per_second": None, "n_parameters": None}
     try:
         yield from _train_and_evaluate(task, settings, data, device, facts, spent)

@@ -1,0 +1,51 @@
+"""`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
+
+`python -m tests.benchmarks step` or `study` runs one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from studies.provenance import processor
+from tests.benchmarks import bench_step, bench_study
+
+
+def _step(console: Console) -> None:
+    table = Table(title="(a) full training step against its lower bound, images/s (primaries), one thread", title_justify="left")
+    for title in ("images", "method", "ours", "bare", "bare / ours time", "quartiles"):
+        table.add_column(title, justify="left" if title in ("images", "method") else "right")
+    rounds = 15
+    for result in bench_step.run(rounds=rounds):
+        spread = f"{result.ratio_low:.2f} to {result.ratio_high:.2f}"
+        numbers = f"{result.images_per_second:,.0f}", f"{result.bare_images_per_second:,.0f}", f"{result.ratio:.2f}", spread
+        table.add_row(result.case, result.method, *numbers)
+    console.print(table)
+    console.print("bare = forward, backward, SGD on a constant batch; for cs_kd one forward pass more. Median of rounds that alternate.\n")
+
+
+def _study(console: Console) -> None:
+    result = bench_study.run()
+    console.print(f"(b) study {result.study}: {result.n_trials} trials, {result.slots} at once, n = 1", highlight=False)
+    console.print(f"    wall {result.wall_seconds:.1f} s, of which start-up {result.start_seconds:.1f} s", highlight=False)
+    console.print(f"    training {result.train_seconds:.1f} s = {result.train_seconds / result.slots:.1f} s a slot", highlight=False)
+    console.print(f"    (wall - start-up) / (training / slots) = {result.ratio:.3f}", highlight=False)
+
+
+def main() -> None:
+    """Run what the arguments name, or everything."""
+    console = Console(width=110)
+    chosen = sys.argv[1:] or ["step", "study"]
+    cores = len(os.sched_getaffinity(0))
+    console.print(f"{processor()}, {cores} cores usable, torch {torch.__version__}\n", highlight=False)
+    for name in chosen:
+        {"step": _step, "study": _study}[name](console)
+
+
+if __name__ == "__main__":
+    main()

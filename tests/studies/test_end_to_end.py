@@ -1,0 +1,251 @@
+"""Real studies on a real local Ray, run as a user runs them: a process, its exit code, its screen and its files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow.parquet as pq
+import pytest
+
+import studies
+
+pytestmark = pytest.mark.slow
+
+TINY = """
+question: Does the road hold from a file to a front?
+dataset: digits
+train_images: 500
+width: 4
+methods: [cross_entropy, bsd]
+conditions: [none, "symmetric:0.4"]
+validation_labels: clean
+trials: 2
+epochs: 3
+batch_size: 64
+evaluate: {corruptions: gaussian_noise, severities: [2, 4], images: 40}
+"""
+ARMS = ["cross_entropy/none", "bsd/none", "cross_entropy/symmetric_40", "bsd/symmetric_40"]
+# Columns that depend on the machine and the moment, not on the numbers.
+INCIDENTAL = {"run_id", "train_seconds", "evaluate_seconds", "images_per_second", "node", "device"}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study that ended."""
+
+    code: int
+    screen: str
+    errors: str
+    run: studies.Run
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "studies", *arguments]
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | {"COLUMNS": "80"}
+
+
+def write_study(folder: Path) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(TINY, encoding="utf-8")
+    return path
+
+
+def run_tiny(folder: Path, *overrides: str) -> Finished:
+    study, results = write_study(folder), folder / "results"
+    done = subprocess.run(
+        command("run", str(study), *overrides, "--results", str(results)),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment(),
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr, studies.load("tiny", results=results))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    return run_tiny(tmp_path_factory.mktemp("tiny"))
+
+
+def numbers(run: studies.Run) -> list[dict[str, Any]]:
+    """The trials table without what may differ between two equal runs."""
+    return [{name: value for name, value in row.items() if name not in INCIDENTAL} for row in run.trials.to_pylist()]
+
+
+def test_every_arm_gets_the_same_budget(finished: Finished) -> None:
+    assert finished.code == 0, finished.errors
+    trials = finished.run.trials.to_pylist()
+    assert Counter(row["arm"] for row in trials) == dict.fromkeys(ARMS, 2)
+    assert {(row["state"], row["epochs"], row["phase"]) for row in trials} == {("complete", 3, "search")}
+    assert {row["images_seen"] for row in trials} == {3 * 400}
+
+
+def test_seeds_are_recorded_and_differ_between_trials(finished: Finished) -> None:
+    seeds = finished.run.trials["seed"].to_pylist()
+    assert len(set(seeds)) == len(seeds) == 8
+
+
+def test_published_settings_come_first_in_each_arm(finished: Finished) -> None:
+    first = {row["arm"]: row for row in finished.run.trials.to_pylist() if row["trial_number"] == 0}
+    assert first["bsd/none"]["param_prior_strength"] == 10.0
+    assert first["bsd/none"]["param_learning_rate"] == 0.1
+    assert first["cross_entropy/none"]["param_prior_strength"] is None
+
+
+def test_tables_hold_every_epoch_and_every_evaluation(finished: Finished) -> None:
+    run = finished.run
+    assert Counter(run.epochs["trial_id"].to_pylist()) == dict.fromkeys(run.trials["trial_id"].to_pylist(), 3)
+    by_trial = Counter((row["split"], row["shift"], row["name"], row["severity"], row["n"]) for row in run.evaluations.to_pylist())
+    assert by_trial == {
+        ("val", "clean", "clean", 0, 100): 8,
+        ("val_noisy_labels", "clean", "clean", 0, 100): 8,
+        ("val", "corruption", "gaussian_noise", 2, 40): 8,
+        ("val", "corruption", "gaussian_noise", 4, 40): 8,
+    }
+    assert run.reliability.num_rows == 8 * 4 * 15
+
+
+def test_trial_columns_equal_the_clean_validation_row(finished: Finished) -> None:
+    rows = {row["trial_id"]: row for row in finished.run.evaluations.to_pylist() if (row["split"], row["shift"]) == ("val", "clean")}
+    for trial in finished.run.trials.to_pylist():
+        row = rows[trial["trial_id"]]
+        assert (trial["val_accuracy"], trial["val_ece"]) == (row["accuracy"], row["ece"])
+        assert trial["test_accuracy"] is None
+        assert trial["test_ece"] is None
+
+
+def test_label_recovery_is_measured_only_under_noise(finished: Finished) -> None:
+    noisy = {row["trial_id"] for row in finished.run.trials.to_pylist() if row["noise_kind"] == "symmetric"}
+    for row in finished.run.epochs.to_pylist():
+        assert (row["label_recovery"] is not None) == (row["memorised"] is not None) == (row["trial_id"] in noisy)
+
+
+def test_front_is_what_no_trial_of_the_arm_beats(finished: Finished) -> None:
+    trials = finished.run.trials.to_pylist()
+    for row in trials:
+        beaten = any(
+            other["arm"] == row["arm"]
+            and (other["val_accuracy"] >= row["val_accuracy"] and other["val_ece"] <= row["val_ece"])
+            and (other["val_accuracy"] > row["val_accuracy"] or other["val_ece"] < row["val_ece"])
+            for other in trials
+        )
+        assert row["on_front"] == (not beaten)
+
+
+def test_screen_shows_the_front_and_where_things_are_and_nothing_else(finished: Finished) -> None:
+    for expected in ("condition none", "condition symmetric_40", "cross_entropy", "hypervolume", "n = 100", "tables/trials.parquet"):
+        assert expected in finished.screen
+    for chatter in ("ray", "Trial ", "WARNING", "[I ", "Traceback"):
+        assert chatter not in finished.screen.replace(str(finished.run.path), "")
+    assert finished.errors == ""
+
+
+def test_figures_and_provenance_are_written(finished: Finished) -> None:
+    folder = finished.run.path
+    assert (folder / "report/figures/front.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (folder / "report/figures/front.svg").read_text(encoding="utf-8")
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["data"]["n_train"] == 400
+    assert set(provenance["data"]["noise_fingerprints"]) == {"none", "symmetric_40"}
+    assert (folder.parent / "latest").resolve() == folder
+    metadata = pq.read_schema(folder / "tables/trials.parquet").metadata
+    assert metadata[b"schema_version"] == b"1"
+
+
+def test_optuna_opens_the_exported_journal(finished: Finished) -> None:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    storage = JournalStorage(JournalFileBackend(str(finished.run.path / "optuna.journal")))
+    assert sorted(summary.study_name for summary in optuna.get_all_study_summaries(storage)) == sorted(ARMS)
+    study = optuna.load_study(study_name="bsd/symmetric_40", storage=storage)
+    expected = {row["trial_number"]: row for row in finished.run.trials.to_pylist() if row["arm"] == "bsd/symmetric_40"}
+    assert [trial.values for trial in study.trials] == [[expected[n]["val_accuracy"], expected[n]["val_ece"]] for n in (0, 1)]
+
+
+def test_an_interrupted_run_resumes_to_the_very_same_numbers(finished: Finished, tmp_path: Path) -> None:
+    study, results = write_study(tmp_path), tmp_path / "results"
+    process = subprocess.Popen(
+        command("run", str(study), "--results", str(results)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        ledgers = list(results.glob("tiny/2*/ledger.jsonl"))
+        if ledgers and '"event":"end"' in ledgers[0].read_text(encoding="utf-8"):
+            process.send_signal(signal.SIGINT)
+            break
+        time.sleep(0.05)
+    screen, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, screen
+    assert f"python -m studies resume tiny --results {results}" in screen
+    assert 0 < studies.load("tiny", results=results).trials.num_rows < 8
+
+    done = subprocess.run(
+        command("resume", "tiny", "--results", str(results)), capture_output=True, text=True, timeout=240, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    run = studies.load("tiny", results=results)
+    events = [json.loads(line) for line in (run.path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert set(Counter(event["trial_id"] for event in events if event["event"] == "end").values()) == {1}
+    assert numbers(run) == numbers(finished.run)
+
+
+def test_a_killed_trial_process_is_replaced_and_changes_no_number(finished: Finished, tmp_path: Path) -> None:
+    study, results = write_study(tmp_path), tmp_path / "results"
+    process = subprocess.Popen(
+        command("run", str(study), "--results", str(results)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+    )
+    deadline = time.monotonic() + 120
+    killed = False
+    while time.monotonic() < deadline and process.poll() is None and not killed:
+        ledgers = list(results.glob("tiny/2*/ledger.jsonl"))
+        for line in ledgers[0].read_text(encoding="utf-8").splitlines() if ledgers else []:
+            if line.endswith("}") and (event := json.loads(line))["event"] == "end":
+                os.kill(event["pid"], signal.SIGKILL)  # by now it works on its next trial
+                killed = True
+                break
+        time.sleep(0.02)
+    screen, _ = process.communicate(timeout=240)
+    assert killed
+    assert process.returncode == 0, screen
+    assert numbers(studies.load("tiny", results=results)) == numbers(finished.run)
+
+
+def test_trials_that_diverge_are_recorded_and_cost_no_process(tmp_path: Path) -> None:
+    done = run_tiny(tmp_path, "conditions=none", "fixed.bsd.learning_rate=1e8")
+    assert done.code == 1
+    assert "Budgets are NOT equal: bsd/none gave up after 2 failed trials" in " ".join(done.screen.split())
+    trials = {(row["method"], row["trial_number"]): row for row in done.run.trials.to_pylist()}
+    assert {key: row["state"] for key, row in trials.items()} == {
+        ("cross_entropy", 0): "complete",
+        ("cross_entropy", 1): "complete",
+        ("bsd", 0): "failed",
+        ("bsd", 1): "failed",
+    }
+    for number in (0, 1):
+        assert trials["bsd", number]["error"].startswith("diverged: ")
+        assert trials["bsd", number]["val_accuracy"] is None
+        assert trials["bsd", number]["on_front"] is False
+    ledger = (done.run.path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+    processes = {event["pid"] for event in map(json.loads, ledger) if event["event"] == "end"}
+    assert len(processes) <= len(os.sched_getaffinity(0))  # no more than slots: no actor was lost to a failure
