@@ -64,11 +64,11 @@ def count_slots(spec: StudySpec, nodes: list[Node], *, where: str) -> int:
     slots = sum(_fits(spec, node) for node in nodes)
     if slots:
         return slots
-    largest = max(nodes, key=lambda node: (node.gpus, node.cpus), default=Node(0, 0))
-    cpus = max((node.cpus for node in nodes), default=0)
+    cpus, gpus = (max((getattr(node, kind) for node in nodes), default=0) for kind in ("cpus", "gpus"))
+    on_one = " on its largest node" if len(nodes) > 1 else ""
     raise ConfigError(
-        f"A trial asks for {spec.cpus_per_trial:g} CPUs and {spec.gpus_per_trial:g} GPUs, but {where} has at most "
-        f"{cpus:g} CPUs and {largest.gpus:g} GPUs on a node. Lower cpus_per_trial or gpus_per_trial."
+        f"A trial asks for {spec.cpus_per_trial:g} CPUs and {spec.gpus_per_trial:g} GPUs, but {where} has {cpus:g} CPUs and "
+        f"{gpus:g} GPUs{on_one}. Lower cpus_per_trial or gpus_per_trial."
     )
 
 
