@@ -155,7 +155,7 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
     corrupted = any(point.corrupted_accuracy is not None for arm in arms for point in arm.points)
     other = "true" if info.validation_labels == "noisy" else "noisy"
     titles = ["acc %", "ECE %", "NLL"] + [f"{other}\nacc %", f"{other}\nECE %"] * judged_twice + ["corr.\nacc %"] * corrupted
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("method, settings", ratio=1, overflow="fold")
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)

@@ -144,7 +144,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
                 ended[event["trial_id"]] = event
     rows = [_trial_row(suggested[trial_id], end, constants) for trial_id, end in ended.items() if trial_id in suggested]
     rows.sort(key=lambda row: (row["phase"], row["trial_number"], row["arm"]))
-    names = sorted({key for row in rows for key in row if key.startswith("param_")})
+    names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("param_")))  # in their spaces' order
     descriptions = [pa.field(name, _FLOAT, metadata={"description": "hyperparameter; null where the method has none"}) for name in names]
     schema = pa.schema([*TRIALS, *descriptions])
 
