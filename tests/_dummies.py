@@ -1,0 +1,166 @@
+"""Small things that tests share: images, labels, networks, trainers, and the files with expected numbers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from hypothesis import settings
+from PIL import Image
+from torch import Tensor, nn
+
+from bsd_core.config import AugmentConfig, TrainConfig
+from bsd_core.data.batches import Batch
+from bsd_core.data.images import ImageSet
+from bsd_core.train import Recipe, Trainer
+
+UInt8 = npt.NDArray[np.uint8]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+# Files that may not be copied into the project lie in a folder beside the repository; tests that need them are skipped without it.
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+# Property tests: the same examples at every run, and no deadline, since machines differ.
+PROPERTY = settings(max_examples=60, deadline=None, derandomize=True, database=None)
+
+
+def load_golden(name: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of tests/golden/<name>.npz."""
+    with np.load(GOLDEN / f"{name}.npz") as arrays:
+        return dict(arrays)
+
+
+def load_shared_golden(name: str) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a golden file that may not be copied; skips the test where it is absent."""
+    path = SHARED / "golden" / f"{name}.npz"
+    if not path.is_file():
+        pytest.skip(f"golden/{name}.npz is not beside the repository (it may not be copied into it)")
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def shared_cifar10() -> Path:
+    """The folder with CIFAR-10 in Parquet; skips the test where it is absent."""
+    path = SHARED / "data" / "cifar10"
+    if not path.is_dir():
+        pytest.skip("the CIFAR-10 files are not beside the repository (they may not be copied into it)")
+    return path
+
+
+def make_images(n: int, channels: int = 3, height: int = 32, width: int = 32, *, seed: int = 0) -> UInt8:
+    """(N, C, H, W) images with soft gradients, hard edges, noise, saturated and grey areas: something for every corruption."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    images = np.empty((n, channels, height, width))
+    for image in images:
+        for channel in image:
+            a, b, c = rng.uniform(-200, 200, 3)
+            channel[:] = 128 + a * (x - 0.5) + b * (y - 0.5) + c * (x - 0.5) * (y - 0.5)
+        top, left = rng.integers(0, height), rng.integers(0, width)
+        image[:, top : top + height // 3, left : left + width // 3] = rng.uniform(-40, 300, (channels, 1, 1))  # a coloured block
+        image[:] = image + rng.normal(0, 6, image.shape)
+        image[:, : height // 6, : width // 4] = rng.uniform(0, 255)  # a grey block
+    return np.clip(np.rint(images), 0, 255).astype(np.uint8)
+
+
+def make_targets(n: int, n_classes: int, *, seed: int = 0) -> Tensor:
+    """(N,) int64 labels in which every class occurs if n >= n_classes."""
+    rng = np.random.default_rng(seed)
+    return torch.from_numpy(rng.permutation(np.arange(n) % n_classes))
+
+
+def make_toy_images(n: int, n_classes: int = 3, channels: int = 1, size: int = 8, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Images that are easy to tell apart, a bright row for each class on noise: ((N, C, H, W) uint8, (N,) int64)."""
+    rng = np.random.default_rng(seed)
+    targets = make_targets(n, n_classes, seed=seed).numpy()
+    images = rng.integers(0, 120, (n, channels, size, size))
+    images[np.arange(n), :, targets] += 100
+    return torch.from_numpy(images.astype(np.uint8)), torch.from_numpy(targets)
+
+
+def make_image_set(n: int, n_classes: int = 3, channels: int = 3, height: int = 8, width: int = 8, *, seed: int = 0) -> ImageSet:
+    """An ImageSet of `make_images`."""
+    return ImageSet(make_images(n, channels, height, width, seed=seed), make_targets(n, n_classes, seed=seed).numpy(), n_classes)
+
+
+def make_logits(n: int, n_classes: int, *, scale: float = 2.0, seed: int = 0) -> Tensor:
+    """(N, K) float64 normal logits."""
+    return torch.from_numpy(np.random.default_rng(seed).normal(0, scale, (n, n_classes)))
+
+
+def make_batch(
+    targets: Tensor, *, channels: int = 1, size: int = 8, partner: bool = False, indices: Tensor | None = None, seed: int = 0
+) -> Batch:
+    """A batch of normal pixels for `targets`; indices are 0, 1, ... unless given."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (len(targets), channels, size, size)
+    return Batch(
+        images=torch.randn(shape, generator=generator),
+        targets=targets,
+        indices=torch.arange(len(targets)) if indices is None else indices,
+        partner_images=torch.randn(shape, generator=generator) if partner else None,
+    )
+
+
+class ScriptedModel(nn.Module):
+    """Answers its first call with the first of `answers`, its second with the second, ...: losses on logits that are known.
+
+    Attributes:
+        seen: the images of each call.
+        grad_enabled: whether gradients were on at each call.
+    """
+
+    def __init__(self, *answers: Tensor) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.seen: list[Tensor] = []
+        self.grad_enabled: list[bool] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(images)
+        self.grad_enabled.append(torch.is_grad_enabled())
+        return self.answers[len(self.seen) - 1]
+
+
+def make_recipe(
+    method: str = "cross_entropy",
+    *,
+    settings: dict[str, Any] | None = None,
+    epochs: int = 3,
+    batch_size: int = 16,
+    learning_rate: float = 0.1,
+    augment: AugmentConfig | None = None,
+    seed: int = 0,
+) -> Recipe:
+    """A recipe for a tiny network."""
+    return Recipe(
+        method=method,
+        settings=settings or {},
+        model="resnet8",
+        width=4,
+        train=TrainConfig(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate),
+        augment=augment or AugmentConfig(crop_padding=1, flip=True),
+        seed=seed,
+    )
+
+
+def make_trainer(
+    recipe: Recipe, *, n: int = 50, n_classes: int = 3, given: Tensor | None = None, true: Tensor | None = None, data_seed: int = 0
+) -> Trainer:
+    """A trainer on `make_toy_images`; `given` replaces their labels."""
+    images, targets = make_toy_images(n, n_classes, seed=data_seed)
+    return Trainer(recipe, images, targets if given is None else given, true=true, n_classes=n_classes)
+
+
+def make_png(pixels: npt.NDArray[Any]) -> bytes:
+    """(H, W) or (H, W, 3) uint8 as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import bsd_core.methods
+from bsd_core.errors import ConfigError
+from bsd_core.methods import METHODS, Method, MethodConfig, build_method, get_method
+
+
+def test_the_registry_is_alphabetical_and_holds_the_four_methods() -> None:
+    assert list(METHODS) == sorted(METHODS)
+    assert {"bsd", "cross_entropy", "cs_kd", "label_smoothing"} <= METHODS.keys()
+
+
+def test_the_public_names_are_those_of_all() -> None:
+    names = bsd_core.methods.__all__
+    assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
+    assert all(hasattr(bsd_core.methods, name) for name in names)
+
+
+def test_an_unknown_method_says_what_exists() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown method 'cskd'\. Known: bsd, cross_entropy, cs_kd, .*Did you mean 'cs_kd'\?"):
+        get_method("cskd")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("bsd", {"prior_strenght": 3.0}, r"Unknown setting of 'bsd' 'prior_strenght'\. Known: .*Did you mean 'prior_strength'\?"),
+        ("cross_entropy", {"temperature": 3.0}, r"Method 'cross_entropy' has no settings, but got temperature=3\.0"),
+        ("cs_kd", {"temperature": "4"}, r"Setting 'temperature' of 'cs_kd' must be a number, but got '4'"),
+        ("cs_kd", {"temperature": True}, r"must be a number, but got True"),
+        ("label_smoothing", {"smoothing": None}, r"must be a number, but got None"),
+        ("label_smoothing", {"smoothing": 2}, r"`0 <= smoothing < 1` must hold, but got smoothing=2"),
+        ("nothing", {}, r"Unknown method 'nothing'"),
+    ],
+)
+def test_wrong_names_and_settings_are_refused(name: str, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_method(name, settings, targets=torch.tensor([0, 1]), n_classes=2)
+
+
+def test_a_method_without_a_step_says_so() -> None:
+    method = Method(MethodConfig(), torch.tensor([0, 1]), 2)
+    with pytest.raises(TypeError, match=r"Method does not define step\(\)"):
+        method.step(torch.nn.Identity(), None)  # type: ignore[arg-type]
+    assert method.label_estimates() is None

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bsd_core.data.augment import Normaliser
+from bsd_core.errors import ConfigError, DivergedError
+from bsd_core.evaluate import EvaluationPlan, evaluate, headline, measure, predict, reliability
+from bsd_core.metrics.calibration import expected_calibration_error, fit_temperature
+from bsd_core.models import build_model
+from bsd_core.robustness.corruptions import corrupt
+from tests._dummies import make_images, make_logits, make_targets
+
+IDENTITY = Normaliser(mean=torch.zeros(1), std=torch.ones(1))
+MEASURES = {"n", "accuracy", "ece", "nll", "brier", "adaptive_ece", "classwise_ece", "aurc", "ece_temperature_scaled", "temperature"}
+
+
+class MeanColour(nn.Module):
+    """Logits are 20 times the mean of each channel: small, fixed, and sensitive to corruption."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 20 * x.mean((2, 3))
+
+
+def make_case(n: int = 40) -> tuple[nn.Module, Tensor, Tensor]:
+    images = torch.from_numpy(make_images(n, 3, 8, 8))
+    targets = MeanColour()(IDENTITY(images)).argmax(1)
+    targets[::4] = make_targets(len(targets[::4]), 3)
+    return MeanColour(), images, targets
+
+
+def test_predictions_are_the_logits_of_the_network_in_evaluation_mode() -> None:
+    images = torch.from_numpy(make_images(10, 3, 8, 8))
+    normaliser = Normaliser.fit(images)
+    model = build_model("resnet8", in_channels=3, n_classes=4, width=4, seed=0).train()
+    logits = predict(model, images, normaliser)
+    assert not model.training
+    assert logits.dtype == torch.float64
+    assert not logits.requires_grad
+    with torch.no_grad():
+        assert torch.equal(logits, model(normaliser(images)).double())
+
+
+def test_predicting_changes_neither_weights_nor_statistics() -> None:
+    images = torch.from_numpy(make_images(10, 3, 8, 8))
+    model = build_model("resnet8", in_channels=3, n_classes=4, width=4, seed=0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    predict(model, images, Normaliser.fit(images))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_predictions_do_not_depend_on_the_batch_size() -> None:
+    images = torch.from_numpy(make_images(11, 3, 8, 8))
+    model, normaliser = build_model("resnet8", in_channels=3, n_classes=4, width=4, seed=0), Normaliser.fit(images)
+    whole = predict(model, images, normaliser)
+    assert torch.allclose(predict(model, images, normaliser, batch_size=4), whole, rtol=1e-4, atol=1e-5)
+
+
+def test_logits_may_be_used_outside_inference_mode() -> None:
+    model, images, targets = make_case()
+    logits = predict(model, images, IDENTITY).requires_grad_()
+    nn.functional.cross_entropy(logits, targets).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+
+
+def test_a_network_with_nan_outputs_has_diverged() -> None:
+    model = build_model("resnet8", in_channels=3, n_classes=4, width=4, seed=0)
+    next(model.parameters()).data.fill_(math.nan)
+    images = torch.from_numpy(make_images(4, 3, 8, 8))
+    with pytest.raises(DivergedError, match=r"The network's outputs are NaN or infinite"):
+        predict(model, images, Normaliser.fit(images))
+
+
+def test_the_headline_by_hand() -> None:
+    logits = torch.tensor([[0.75, 0.25], [0.25, 0.75]], dtype=torch.float64).log()
+    row = headline(logits, torch.tensor([0, 0]))
+    assert row == pytest.approx(
+        {"accuracy": 1 / 2, "ece": abs(1 / 2 - 0.75), "nll": -math.log(0.75 * 0.25) / 2, "brier": (2 * 0.25**2 + 2 * 0.75**2) / 2}
+    )
+
+
+def test_measure_gives_every_column_and_scales_by_the_given_temperature() -> None:
+    logits, targets = make_logits(50, 4), make_targets(50, 4)
+    row = measure(logits, targets, temperature=2.5)
+    assert row.keys() == MEASURES | {"flip_probability"}
+    assert row["flip_probability"] is None
+    assert (row["n"], row["temperature"]) == (50, 2.5)
+    assert row["ece_temperature_scaled"] == float(expected_calibration_error((logits / 2.5).softmax(1), targets))
+    assert {key: row[key] for key in ("accuracy", "ece", "nll", "brier")} == headline(logits, targets)
+
+
+def test_reliability_rows_make_up_the_ece_and_empty_bins_say_nothing() -> None:
+    logits, targets = make_logits(80, 3), make_targets(80, 3)
+    rows = reliability(logits, targets)
+    assert [row["bin"] for row in rows] == list(range(15))
+    assert sum(row["count"] for row in rows) == 80
+    ece = sum(row["count"] / 80 * abs(row["accuracy"] - row["mean_confidence"]) for row in rows if row["count"])
+    assert ece == pytest.approx(headline(logits, targets)["ece"])
+    empty = [row for row in rows if not row["count"]]
+    assert empty  # no confidence of three classes is below 1/3
+    assert all(row["accuracy"] is None and row["mean_confidence"] is None for row in empty)
+
+
+def test_an_evaluation_has_clean_rows_for_all_labels_and_corrupted_ones_for_the_first() -> None:
+    model, images, targets = make_case()
+    plan = EvaluationPlan(corruptions=("contrast", "gaussian_noise"), severities=(1, 5))
+    labels = {"val": targets, "val_noisy": (targets + 1) % 3}
+    rows, bins = evaluate(model, IDENTITY, images, labels, plan=plan)
+    keys = [(row["split"], row["shift"], row["name"], row["severity"]) for row in rows]
+    assert keys == [
+        ("val", "clean", "clean", 0),
+        ("val_noisy", "clean", "clean", 0),
+        ("val", "corruption", "contrast", 1),
+        ("val", "corruption", "contrast", 5),
+        ("val", "corruption", "gaussian_noise", 1),
+        ("val", "corruption", "gaussian_noise", 5),
+    ]
+    assert len(rows) == 2 + plan.n_shifts
+    assert all(row.keys() == MEASURES | {"flip_probability", "split", "shift", "name", "severity"} for row in rows)
+    assert [(row["split"], row["shift"], row["name"], row["severity"], row["bin"]) for row in bins] == [
+        (*key, b) for key in keys for b in range(15)
+    ]
+
+
+def test_every_row_is_scaled_by_the_temperature_of_the_clean_images_and_first_labels() -> None:
+    model, images, targets = make_case()
+    rows, _ = evaluate(
+        model,
+        IDENTITY,
+        images,
+        {"val": targets, "other": (targets + 1) % 3},
+        plan=EvaluationPlan(corruptions=("contrast",), severities=(3,)),
+    )
+    temperature = fit_temperature(predict(model, images, IDENTITY), targets)
+    assert {row["temperature"] for row in rows} == {temperature}
+
+
+def test_a_corrupted_row_is_measured_on_corrupted_images() -> None:
+    model, images, targets = make_case()
+    plan = EvaluationPlan(corruptions=("gaussian_noise",), severities=(4,), seed=11)
+    rows, _ = evaluate(model, IDENTITY, images, {"val": targets}, plan=plan)
+    corrupted = corrupt(images, "gaussian_noise", 4, seed=11, indices=torch.arange(len(images)))
+    expected = headline(predict(model, corrupted, IDENTITY), targets)
+    assert {key: rows[1][key] for key in expected} == expected
+
+
+def test_shifted_rows_are_corrupted_as_in_the_whole_split() -> None:
+    model, images, targets = make_case()
+    plan = EvaluationPlan(corruptions=("gaussian_noise",), severities=(4,))
+    some = torch.tensor([30, 2, 17])
+    rows, _ = evaluate(model, IDENTITY, images, {"val": targets}, plan=plan, shifted_rows=some)
+    whole = corrupt(images, "gaussian_noise", 4, seed=0, indices=torch.arange(len(images)))
+    expected = headline(predict(model, whole[some], IDENTITY), targets[some])
+    assert [row["n"] for row in rows] == [40, 3]
+    assert {key: rows[1][key] for key in expected} == expected
+
+
+def test_without_a_plan_there_is_one_clean_row() -> None:
+    model, images, targets = make_case()
+    rows, bins = evaluate(model, IDENTITY, images, {"test": targets}, plan=EvaluationPlan())
+    assert [(row["split"], row["name"]) for row in rows] == [("test", "clean")]
+    assert len(bins) == 15
+
+
+def test_a_plan_counts_its_shifts() -> None:
+    assert EvaluationPlan().n_shifts == 0
+    assert EvaluationPlan(corruptions=("contrast", "pixelate")).n_shifts == 10
+    assert EvaluationPlan(corruptions=("contrast",), severities=(1, 3)).n_shifts == 2
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"corruptions": ("contrst",)}, r"Unknown corruption 'contrst'.*Did you mean 'contrast'\?"),
+        ({"corruptions": ("contrast",), "severities": (0,)}, r"`severity is 1, 2, 3, 4 or 5` must hold, but got severity=0"),
+    ],
+)
+def test_a_plan_that_cannot_be_made_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EvaluationPlan(**settings)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from studies.ledger import Ledger, parse_lines, read_ledger
+from tests._dummies import PROPERTY
+from tests.studies._dummies import write_ledger
+
+EVENTS = [
+    {"event": "suggest", "trial_id": "a", "params": {"learning_rate": 0.1}},
+    {"event": "end", "trial_id": "a", "error": "ünlucky\nline"},
+]
+
+
+def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "ledger.jsonl", EVENTS)
+    contents = read_ledger(tmp_path / "ledger.jsonl")
+    assert (contents.events, contents.broken_lines) == (EVENTS, 0)
+
+
+def test_an_event_is_one_line_of_json(tmp_path: Path) -> None:
+    write_ledger(tmp_path / "ledger.jsonl", EVENTS)
+    lines = (tmp_path / "ledger.jsonl").read_bytes().split(b"\n")
+    assert [json.loads(line) for line in lines[:-1]] == EVENTS
+    assert lines[-1] == b""
+
+
+def test_an_event_can_be_read_as_soon_as_it_is_appended(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append(EVENTS[0])
+    assert read_ledger(tmp_path / "ledger.jsonl").events == EVENTS[:1]
+    ledger.close()
+
+
+def test_a_missing_ledger_is_empty(tmp_path: Path) -> None:
+    contents = read_ledger(tmp_path / "ledger.jsonl")
+    assert (contents.events, contents.broken_lines) == ([], 0)
+    assert not (tmp_path / "ledger.jsonl").exists()
+
+
+def test_opening_a_ledger_again_appends(tmp_path: Path) -> None:
+    for event in EVENTS:
+        write_ledger(tmp_path / "ledger.jsonl", [event])
+    assert read_ledger(tmp_path / "ledger.jsonl").events == EVENTS
+
+
+@pytest.mark.parametrize("half", [b"{", b'{"event":"end","trial_id":"b"', b'{"event":"end","trial_id":"b"}', b"x" * 200_000])
+def test_a_half_written_last_line_is_cut_off_before_anything_is_appended(half: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    write_ledger(path, EVENTS[:1])
+    whole = path.read_bytes()
+    path.write_bytes(whole + half)
+    write_ledger(path, EVENTS[1:])
+    contents = read_ledger(path)
+    assert (contents.events, contents.broken_lines) == (EVENTS, 0)
+    assert path.read_bytes().startswith(whole)
+
+
+def test_a_ledger_of_half_a_line_becomes_empty(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    path.write_bytes(b'{"event":"sugg')
+    Ledger(path).close()
+    assert path.read_bytes() == b""
+
+
+def test_reading_a_half_written_last_line_counts_it_and_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    write_ledger(path, EVENTS)
+    path.write_bytes(before := path.read_bytes() + b'{"event":"end","tri')
+    contents = read_ledger(path)
+    assert (contents.events, contents.broken_lines) == (EVENTS, 1)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "line", [b"x", b"[]", b"3", b"null", b"{}", b'{"event": 3}', b'{"event": "end"', b"\xff\xfe", b"[" * 100_000, b"9" * 5000]
+)
+def test_a_line_that_is_no_event_is_counted_and_left_out(line: bytes) -> None:
+    first, second = (json.dumps(event).encode() for event in EVENTS)
+    contents = parse_lines([first, line, second])
+    assert (contents.events, contents.broken_lines) == (EVENTS, 1)
+
+
+def test_empty_lines_are_nothing() -> None:
+    assert parse_lines([b"\n", b"  \n", b""]).broken_lines == 0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_numbers_that_json_cannot_hold_are_refused_and_leave_the_ledger_as_it_was(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    ledger = Ledger(path)
+    ledger.append(EVENTS[0])
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        ledger.append({"event": "end", "metrics": {"val_ece": value}}, sync=True)
+    ledger.append(EVENTS[1])
+    ledger.close()
+    contents = read_ledger(path)
+    assert (contents.events, contents.broken_lines) == (EVENTS, 0)
+
+
+def test_a_synced_event_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, synced = tmp_path / "ledger.jsonl", []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(path.read_bytes())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    ledger = Ledger(path)
+    ledger.append(EVENTS[0])
+    assert synced == []
+    ledger.append(EVENTS[1], sync=True)
+    assert [len(content.splitlines()) for content in synced] == [2]
+    ledger.close()
+
+
+@PROPERTY
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_without_an_error(content: bytes) -> None:
+    lines = content.split(b"\n")
+    contents = parse_lines(lines)
+    assert len(contents.events) + contents.broken_lines == sum(bool(line.strip()) for line in lines)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import studies
+from bsd_core.errors import ConfigError, DataError
+from studies.tables import write_tables
+from tests.studies._dummies import make_run, make_tables
+
+
+def test_the_public_names() -> None:
+    assert studies.__all__ == ["Run", "load"]
+
+
+@pytest.mark.parametrize("by", ["name", "path", "latest"])
+def test_a_run_is_loaded_by_study_name_or_folder(by: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    tables = make_tables(("bsd/none", 0, 0.9, 0.1))
+    write_tables(run, tables, {})
+    loaded = studies.load({"name": "mine", "path": run.path, "latest": run.path.parent / "latest"}[by], results=tmp_path)
+    assert loaded.path == run.path
+    assert loaded.trials.equals(tables.trials)
+    assert loaded.epochs.equals(tables.epochs)
+    assert loaded.evaluations.equals(tables.evaluations)
+    assert loaded.reliability.equals(tables.reliability)
+
+
+def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No run of 'nope'"):
+        studies.load("nope", results=tmp_path)
+
+
+def test_a_run_without_tables_is_refused(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    with pytest.raises(DataError, match=r"No table '.*trials\.parquet': the run has no finished trial yet"):
+        studies.load("mine", results=tmp_path)

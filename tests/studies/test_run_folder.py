@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bsd_core.errors import ConfigError, StorageError
+from studies.run_folder import RunFolder, check_writable, create_run, find_run, write_atomically
+from tests.studies._dummies import make_run, make_spec
+
+
+def test_a_new_run_has_the_resolved_study_and_latest_points_to_it(tmp_path: Path) -> None:
+    spec = make_spec(fixed={"bsd": {"temperature": 1.0}})
+    run = create_run(tmp_path, "mine", spec)
+    assert run.path.parent == tmp_path / "mine"
+    assert run.spec() == spec
+    assert (tmp_path / "mine" / "latest").resolve() == run.path.resolve()
+    assert sorted(path.name for path in run.path.iterdir()) == ["study.yaml"]
+
+
+def test_every_field_stands_in_the_resolved_study(tmp_path: Path) -> None:
+    document = yaml.safe_load((make_run(tmp_path).path / "study.yaml").read_text(encoding="utf-8"))
+    assert set(document) == set(type(make_spec()).model_fields)
+
+
+def test_a_run_with_a_mapping_reads_its_study_back(tmp_path: Path) -> None:
+    spec = make_spec(conditions=[{"kind": "asymmetric", "rate": 0.2, "mapping": {0: 1, 1: 0}}])
+    assert create_run(tmp_path, "mine", spec).spec() == spec
+
+
+def test_a_run_id_is_a_utc_time_and_a_short_hash(tmp_path: Path) -> None:
+    run_id = make_run(tmp_path).run_id
+    assert len(run_id) == len("20250101T000000Z-abc123")
+    assert (run_id[8], run_id[15:17]) == ("T", "Z-")
+
+
+def test_two_runs_started_together_are_two_runs(tmp_path: Path) -> None:
+    first, second = make_run(tmp_path), make_run(tmp_path)
+    assert first.path != second.path
+    assert find_run(tmp_path, "mine").path == second.path
+    assert first.spec() == second.spec()
+
+
+def test_the_places_in_a_run_folder_are_those_of_the_contract(tmp_path: Path) -> None:
+    run = RunFolder("mine", tmp_path)
+    places = {
+        name: getattr(run, name).relative_to(tmp_path).as_posix() for name in ("ledger", "tables", "journal", "figures", "log", "ray")
+    }
+    assert places == {
+        "ledger": "ledger.jsonl",
+        "tables": "tables",
+        "journal": "optuna.journal",
+        "figures": "report/figures",
+        "log": "run.log",
+        "ray": "ray",
+    }
+
+
+def test_a_study_in_a_folder_has_its_own_folder(tmp_path: Path) -> None:
+    run = make_run(tmp_path, study="group/mine")
+    assert find_run(tmp_path, "group/mine").path == run.path.resolve()
+    assert run.path.parent == tmp_path / "group" / "mine"
+
+
+# --- finding
+
+
+def test_a_run_is_found_by_name_by_path_and_by_latest(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    for name in ("mine", str(run.path), str(run.path.parent / "latest")):
+        found = find_run(tmp_path, name)
+        assert (found.study, found.path, found.run_id) == ("mine", run.path.resolve(), run.path.name)
+
+
+def test_the_newest_run_is_found_where_latest_is_lost(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path) for _ in range(2)]
+    older = runs[0].path.rename(runs[0].path.with_name("20200101T000000Z-ffffff"))
+    (tmp_path / "mine" / "latest").unlink()
+    assert find_run(tmp_path, "mine").path == runs[1].path
+    assert find_run(tmp_path, str(older)).run_id == "20200101T000000Z-ffffff"
+
+
+def test_a_copied_run_knows_its_study_from_its_provenance(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run.path / "provenance.json").write_text(json.dumps({"study": "group/mine"}), encoding="utf-8")
+    assert find_run(tmp_path, str(run.path.rename(tmp_path / "copy"))).study == "group/mine"
+
+
+def test_a_provenance_with_a_path_for_a_study_is_not_believed(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run.path / "provenance.json").write_text(json.dumps({"study": "../../etc"}), encoding="utf-8")
+    assert find_run(tmp_path, str(run.path)).study == "mine"
+
+
+def test_an_unknown_run_says_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No run of 'nope' in '.*'\. There are no runs yet\. Start one: make study STUDY=nope"):
+        find_run(tmp_path / "absent", "nope")
+    make_run(tmp_path)
+    make_run(tmp_path, study="group/other")
+    with pytest.raises(ConfigError, match=r"No run of 'nope' in '.*'\. There are runs of group/other, mine\."):
+        find_run(tmp_path, "nope")
+
+
+@pytest.mark.parametrize("name", ["", "..", "../..", "a b", "~no_such_user_at_all", "x" * 5000, "mine/../mine"])
+def test_odd_names_are_no_runs(name: str, tmp_path: Path) -> None:
+    make_run(tmp_path)
+    with pytest.raises(ConfigError, match="No run of "):
+        find_run(tmp_path, name)
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"3"])
+def test_a_broken_provenance_is_empty(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "provenance.json").write_bytes(content)
+    assert RunFolder("mine", tmp_path).provenance() == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"), [(None, "not readable"), (b"trials: [", "not valid YAML"), (b"trials: 3", "is missing"), (b"- 3", "")]
+)
+def test_a_broken_study_in_a_run_folder_is_named(content: bytes | None, message: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "study.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"study\.yaml.*{message}") as caught:
+        RunFolder("mine", tmp_path).spec()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_study_in_a_run_folder_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_bytes(b"question: \xff")
+    with pytest.raises(ConfigError, match=r"study\.yaml.*not readable"):
+        RunFolder("mine", tmp_path).spec()
+
+
+# --- writing
+
+
+def test_a_writable_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_under_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(StorageError, match=r"Cannot write results in '.*file/results'.*Choose another RESULTS=dir") as caught:
+        check_writable(tmp_path / "file" / "results")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("x", encoding="utf-8")
+    with pytest.raises(StorageError, match=r"Cannot write results in '.*mine/.*'"):
+        create_run(tmp_path, "mine", make_spec())
+
+
+def test_a_written_file_replaces_the_old_one_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_atomically(path, b"old")
+    write_atomically(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file.txt"
+    write_atomically(path, b"old")
+
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- one process at a time
+
+HOLD = "import sys; from pathlib import Path; from studies.run_folder import RunFolder\nwith RunFolder('mine', Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()"
+
+
+def test_a_run_at_work_in_another_process_is_refused_and_free_once_that_dies(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(run.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ConfigError, match=rf"Run {run.run_id} of 'mine' is still at work in another process; wait for it"), run.lock():
+            pass
+        other.kill()
+    with run.lock():
+        assert (run.path / ".lock").exists()
+    with run.lock():
+        pass

@@ -1,0 +1,129 @@
+"""The walls between folders: imports run one way, `studies -> search_spaces -> bsd_core`, and reports read tables only."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("bsd_core", "search_spaces", "studies")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, by its full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports of the project name their package"
+            found |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def files_of(package: str) -> Iterator[Path]:
+    yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def tops(package: str) -> dict[str, set[str]]:
+    """Top-level modules outside the standard library that a package imports, with the files that do."""
+    importers: dict[str, set[str]] = {}
+    for path in files_of(package):
+        for name in imports_of(path):
+            top = name.partition(".")[0]
+            if top not in sys.stdlib_module_names and top != package:
+                importers.setdefault(top, set()).add(path.relative_to(ROOT).as_posix())
+    return importers
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Top-level modules that are loaded after a statement in a fresh process."""
+    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+
+
+def test_the_house_has_four_packages() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert packages == {*PACKAGES, "tests"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_there_to_be_checked(package: str) -> None:
+    assert len(list(files_of(package))) >= 5
+
+
+def test_bsd_core_knows_torch_and_image_files_only() -> None:
+    assert set(tops("bsd_core")) <= {"torch", "torchvision", "numpy", "sklearn", "PIL", "pyarrow"}
+
+
+@pytest.mark.parametrize("stranger", ["ray", "optuna", "studies", "search_spaces", "pydantic", "rich", "typer", "yaml", "matplotlib"])
+def test_bsd_core_does_not_know(stranger: str) -> None:
+    assert tops("bsd_core").get(stranger, set()) == set()
+
+
+def test_search_spaces_know_optuna_and_the_errors_of_bsd_core_only() -> None:
+    assert set(tops("search_spaces")) <= {"optuna", "bsd_core"}
+    core = {name for path in files_of("search_spaces") for name in imports_of(path) if name.startswith("bsd_core")}
+    assert {name for name in core if not name.startswith("bsd_core.errors")} == set()
+
+
+def test_ray_is_known_where_it_must_be() -> None:
+    assert tops("studies")["ray"] == {"studies/cluster.py", "studies/trial.py", "studies/tune.py"}
+
+
+def test_optuna_is_known_to_the_search_only() -> None:
+    assert tops("studies")["optuna"] == {"studies/search.py"}
+
+
+def test_no_package_imports_the_tests() -> None:
+    assert [package for package in PACKAGES if "tests" in tops(package)] == []
+
+
+REPORT = [
+    "studies/front.py",
+    "studies/tables.py",
+    "studies/pareto.py",
+    *sorted(path.relative_to(ROOT).as_posix() for path in files_of("studies/report")),
+]
+
+
+@pytest.mark.parametrize("file", REPORT)
+def test_report_code_imports_neither_ray_nor_torch_nor_the_search(file: str) -> None:
+    names = {name.partition(".")[0] for name in imports_of(ROOT / file)}
+    assert names.isdisjoint({"ray", "torch", "torchvision", "optuna", "search_spaces"})
+    modules = imports_of(ROOT / file)
+    assert modules.isdisjoint({"studies.search", "studies.trial", "studies.tune", "studies.driver", "studies.cluster", "studies.run"})
+
+
+def test_report_code_loads_neither_ray_nor_torch() -> None:
+    loaded = loaded_by("import studies.front, studies.tables, studies.pareto, studies.report.figures")
+    assert "moocore" in loaded
+    assert loaded.isdisjoint({"ray", "torch", "torchvision"})
+
+
+def test_loading_a_run_needs_neither_ray_nor_torch(tmp_path: Path) -> None:
+    from studies.tables import write_tables
+    from tests.studies._dummies import make_run, make_tables
+
+    run = make_run(tmp_path)
+    write_tables(run, make_tables(("bsd/none", 0, 0.9, 0.1)), {})
+    loaded = loaded_by(f"import studies; assert len(studies.load({str(run.path)!r}).trials) == 1")
+    assert "pyarrow" in loaded
+    assert loaded.isdisjoint({"ray", "torch", "torchvision"})
+
+
+def test_bsd_core_loads_without_ray_and_optuna() -> None:
+    loaded = loaded_by("import bsd_core.train, bsd_core.evaluate, bsd_core.data.sources, bsd_core.__main__")
+    assert "torch" in loaded
+    assert loaded.isdisjoint({"ray", "optuna", "studies", "search_spaces", "pydantic", "rich", "typer"})
+
+
+def test_a_trial_can_be_run_again_without_ray() -> None:
+    assert "ray" not in loaded_by("import studies.trial, studies.prepare, studies.driver, studies.search")
