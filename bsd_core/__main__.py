@@ -11,7 +11,7 @@ from bsd_core.config import TrainConfig
 from bsd_core.data.label_noise import NOISE_KINDS, spoil_labels
 from bsd_core.data.sources import load_source
 from bsd_core.data.splits import split_train_val, subset
-from bsd_core.errors import BSDError, ConfigError
+from bsd_core.errors import BSDError, ConfigError, DivergedError, require
 from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict
 from bsd_core.robustness.corruptions import CORRUPTIONS
 from bsd_core.seeds import derive_seed
@@ -38,6 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", "--lr", type=float, default=0.1)
     parser.add_argument("--weight-decay", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, help="CPU threads; 1 is fastest for small networks on a busy machine")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     return parser
 
@@ -72,6 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
     options = _parser().parse_args(arguments)
     device = choose_device(options.device)
+    if options.threads is not None:
+        require(options.threads >= 1, "threads >= 1", threads=options.threads)
+        torch.set_num_threads(options.threads)
     recipe_config = TrainConfig(
         epochs=options.epochs,
         batch_size=options.batch_size,
@@ -124,6 +128,9 @@ def main(arguments: list[str] | None = None) -> None:
 if __name__ == "__main__":
     try:
         main()
+    except DivergedError as error:
+        print(f"failed: {error} Lower the learning rate.", file=sys.stderr)
+        sys.exit(1)
     except BSDError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -13,7 +13,7 @@ class TrainConfig:
     """The recipe shared by every method: SGD with momentum, linear warm-up, then a cosine to zero, set every step."""
 
     epochs: int  # passes over the training split; >= 1
-    batch_size: int = 128  # primaries a step (CS-KD's partners come on top); >= 1
+    batch_size: int = 128  # primaries a step (CS-KD's partners come on top); >= 2, batch normalisation needs a spread
     learning_rate: float = 0.1  # peak; > 0
     weight_decay: float = 5e-4  # L2 on all parameters, as in the references; >= 0
     momentum: float = 0.9  # in [0, 1)
@@ -21,8 +21,9 @@ class TrainConfig:
     warmup_epochs: float = 1.0  # linear from 0 to the peak; >= 0 and at most `epochs`
 
     def __post_init__(self) -> None:
-        require(self.epochs >= 1, "epochs >= 1", epochs=self.epochs)
-        require(self.batch_size >= 1, "batch_size >= 1", batch_size=self.batch_size)
+        require(isinstance(self.epochs, int) and self.epochs >= 1, "epochs is a whole number >= 1", epochs=self.epochs)
+        whole = isinstance(self.batch_size, int)
+        require(whole and self.batch_size >= 2, "batch_size is a whole number >= 2", batch_size=self.batch_size)
         require(0 < self.learning_rate < math.inf, "0 < learning_rate < inf", learning_rate=self.learning_rate)
         require(0 <= self.weight_decay < math.inf, "0 <= weight_decay < inf", weight_decay=self.weight_decay)
         require(0 <= self.momentum < 1, "0 <= momentum < 1", momentum=self.momentum)

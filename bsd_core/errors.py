@@ -38,7 +38,7 @@ class DivergedError(BSDError, ArithmeticError):
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not registered: what exists, and the nearest spelling if one is near."""
     names = sorted(known)
-    message = f"Unknown {kind} {str(name)!r}. Known: {', '.join(names)}."
+    message = f"Unknown {kind} {shown(name)}. Known: {', '.join(names)}."
     near = nearest(str(name), names)
     return ConfigError(f"{message} Did you mean {near!r}?" if near else message)
 
@@ -49,9 +49,23 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     def plain(text: str) -> str:
         return "".join(character for character in text.lower() if character.isalnum())
 
+    if len(name) > 200:
+        return None
     by_plain = {plain(candidate): candidate for candidate in known}
     matches = difflib.get_close_matches(plain(name), list(by_plain), n=1, cutoff=0.55)
     return by_plain[matches[0]] if matches else None
+
+
+def shown(value: object, *, limit: int = 80) -> str:
+    """`value` in quotes, control characters escaped, at most about `limit` characters."""
+    text = repr(str(value))
+    return text if len(text) <= limit else f"{text[: limit - 2]}…{text[-1]}"
+
+
+def printable(text: str, *, limit: int = 600) -> str:
+    """`text` with line breaks and control characters escaped, cut in the middle where it is longer than `limit`."""
+    text = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return text if len(text) <= limit else f"{text[: limit - 200]} … {text[-190:]}"
 
 
 def one_line(error: BaseException, *, limit: int = 300) -> str:

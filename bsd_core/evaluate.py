@@ -49,7 +49,10 @@ def predict(model: nn.Module, images: Tensor, normaliser: Normaliser, *, batch_s
 
     Raises:
         DivergedError: a logit is NaN or infinite.
+        ValueError: N = 0.
     """
+    if not len(images):
+        raise ValueError("No images to predict: got N = 0.")
     model.eval()
     with torch.inference_mode():
         parts = [model(normaliser(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]

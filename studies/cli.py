@@ -5,16 +5,18 @@ Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted (and
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bsd_core.errors import BSDError, DataError
+from bsd_core.errors import BSDError, ConfigError, DataError, shown
+from studies.screen import our_console
 
 app = typer.Typer(
     add_completion=False,
@@ -23,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Which self-distillation method to trust: accuracy and calibration under label noise and corruption.",
 )
-Results = Annotated[Path, typer.Option("--results", help="The results root.")]
+Results = Annotated[str, typer.Option("--results", help="The results root.")]
 Name = Annotated[str, typer.Argument(help="A shipped study, or the path of a YAML file.")]
 Run = Annotated[str, typer.Argument(help="A study (its newest run), or the path of a run folder.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value ..., e.g. trials=32 evaluate.severities=3,5", show_default=False)]
@@ -41,7 +43,7 @@ def list_studies() -> None:
     for name, path in study_names().items():
         document = parse_yaml(path.read_text(encoding="utf-8"), where=str(path))
         table.add_row(Text(name), Text(str(document.get("question", ""))))
-    Console().print(table, highlight=False)
+    our_console().print(table)
 
 
 @app.command()
@@ -54,7 +56,7 @@ def fields() -> None:
         table.add_column(title, no_wrap=title != "meaning", overflow="fold")
     for name, default, meaning in field_documentation():
         table.add_row(Text(name), Text(default), Text(meaning))
-    Console().print(table, highlight=False)
+    our_console().print(table)
 
 
 @app.command()
@@ -64,11 +66,11 @@ def describe(name: Name, overrides: Overrides = None) -> None:
     from studies.spec import find_study, load_spec
 
     study, path = find_study(name)
-    Console().print(describe_study(study, load_spec(path, overrides or [])), highlight=False)
+    our_console().print(describe_study(study, load_spec(path, overrides or [])))
 
 
 @app.command()
-def run(name: Name, overrides: Overrides = None, results: Results = Path("results")) -> None:
+def run(name: Name, overrides: Overrides = None, results: Results = "results") -> None:
     """Run a study and print its front."""
     from studies.spec import find_study, load_spec
 
@@ -80,7 +82,7 @@ def run(name: Name, overrides: Overrides = None, results: Results = Path("result
 
 
 @app.command()
-def resume(name: Run, results: Results = Path("results")) -> None:
+def resume(name: Run, results: Results = "results") -> None:
     """Finish a run that was interrupted."""
     from studies.run import resume_study
     from studies.run_folder import find_run
@@ -89,7 +91,7 @@ def resume(name: Run, results: Results = Path("results")) -> None:
 
 
 @app.command()
-def front(name: Run, results: Results = Path("results")) -> None:
+def front(name: Run, results: Results = "results") -> None:
     """Print and draw the front of a study's newest run; works while it runs, too."""
     from studies.run import show_front, write_results
     from studies.run_folder import find_run
@@ -98,15 +100,16 @@ def front(name: Run, results: Results = Path("results")) -> None:
     tables = write_results(run)
     if tables is None:
         raise DataError(f"No trial of {run.path} has ended yet. Wait, or finish the run: python -m studies resume {run.path}")
-    show_front(run, tables, Console())
+    show_front(run, tables, our_console())
 
 
-def _local(results: Path) -> Path:
-    if "://" in str(results) or str(results).startswith("s3:"):
-        from bsd_core.errors import ConfigError
-
-        raise ConfigError(f"Results go to a folder of this machine; {str(results)!r} is not one.")
-    return results.expanduser().absolute()
+def _local(results: str) -> Path:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", results):
+        raise ConfigError(f"Results go to a folder of this machine; {shown(results)} is not one.")
+    expanded = os.path.expanduser(results)
+    if expanded.startswith("~"):
+        raise ConfigError(f"No home folder for {shown(results)}. Write the results folder out, or ./~name for a folder of that name.")
+    return Path(os.path.abspath(expanded))
 
 
 def main() -> None:

@@ -161,7 +161,7 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
         table.add_column(title, justify="right", no_wrap=True)
     for arm in arms:
         if not arm.front:
-            table.add_row(f"  {arm.method}: no finished trial, {arm.n_failed} failed", *["-"] * len(titles))
+            table.add_row(Text(f"  {arm.method}: no finished trial, {arm.n_failed} failed"), *["-"] * len(titles))
         for point in arm.front:
             cells = [_percent(point.accuracy), _percent(point.ece), f"{point.nll:.3f}"]
             cells += [_percent(point.accuracy_other), _percent(point.ece_other)] * judged_twice

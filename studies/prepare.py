@@ -55,8 +55,6 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
     if spec.n_classes is not None:
         images = ImageSet(images.images, images.targets, spec.n_classes)
     train, val = split_train_val(images, spec.val_fraction, seed=derive_seed(spec.seed, "val"))
-    if not len(val):
-        raise ConfigError(f"val_fraction={spec.val_fraction:g} of {len(images)} images leaves none for validation.")
     if len(train) < spec.batch_size:
         raise ConfigError(
             f"The training split has {len(train)} images, fewer than one batch (batch_size={spec.batch_size}). "

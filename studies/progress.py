@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from studies.pareto import non_dominated
+from studies.screen import say
 from studies.search import Suggestion
 
 _MAX_RUNNING_LINES: Final = 8
@@ -198,7 +198,7 @@ class LiveView:
 
     def note(self, text: str) -> None:
         """Print a line above the view."""
-        self._live.console.print(escape(text), highlight=False)
+        say(self._live.console, text)
 
     def stop(self) -> None:
         """Remove the view."""
@@ -226,7 +226,7 @@ class LineView:
 
     def note(self, text: str) -> None:
         """Print a line."""
-        self._console.print(escape(text), highlight=False, soft_wrap=True)
+        say(self._console, text)
 
     def stop(self) -> None:
         """Nothing to remove."""

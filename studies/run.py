@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -22,9 +23,9 @@ from studies.ledger import Event, Ledger, read_ledger
 from studies.prepare import PreparedStudy, prepare
 from studies.progress import StudyProgress, make_view
 from studies.provenance import collect_provenance
-from studies.quiet import only_our_console
 from studies.report.figures import draw_front, save_figure
 from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
+from studies.screen import only_our_console, our_console, say
 from studies.search import StudySearch, export_journal
 from studies.spec import StudySpec
 from studies.tables import Tables, build_tables, write_tables
@@ -57,9 +58,9 @@ def resume_study(run: RunFolder) -> int:
     spec = run.spec()
     with run.lock():
         contents = read_ledger(run.ledger)
-        console = Console()
+        console = our_console()
         if contents.broken_lines:
-            console.print(f"{contents.broken_lines} unreadable lines in the ledger were left out.", highlight=False)
+            say(console, f"{contents.broken_lines} unreadable lines in the ledger were left out.")
         finished = StudySearch(spec, slots=1)
         finished.replay(contents.events)
         if finished.done:
@@ -83,7 +84,7 @@ def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
 
 def _status(text: str) -> AbstractContextManager[object]:
     """A spinner with `text` on a terminal, nothing elsewhere."""
-    console = Console()
+    console = our_console()
     return console.status(text) if console.is_terminal else nullcontext()
 
 
@@ -148,20 +149,18 @@ def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Ex
     tables = write_results(run, search)
     if tables is not None:
         show_front(run, tables, console)
-    resume = f"python -m studies resume {run.study} --results {run.path.parents[run.study.count('/') + 1]}"
+    results = shlex.quote(str(run.path.parents[run.study.count("/") + 1]))
+    resume = f"{shlex.quote(_shown(Path(sys.executable)))} -m studies resume {run.study} --results {results}"
     if problem is not None:
-        console.print(f"The run failed: {one_line(problem)}. See {run.log}. Finish it with: {resume}", highlight=False, soft_wrap=True)
+        say(console, f"The run failed: {one_line(problem)}. See {run.log}. Finish it with: {resume}")
         return FAILED
     if not search.done:
-        console.print(f"Interrupted; finished trials are kept. Finish the run with: {resume}", highlight=False, soft_wrap=True)
+        say(console, f"Interrupted; finished trials are kept. Finish the run with: {resume}")
         return TERMINATED if terminated else INTERRUPTED
     short = [arm.arm.name for arm in search.arms.values() if arm.completed < arm.n_trials]
     if short:
-        console.print(
-            f"Budgets are NOT equal: {', '.join(short)} gave up after {search.spec.trials} failed trials. See `error` in trials.parquet.",
-            highlight=False,
-            soft_wrap=True,
-        )
+        gave_up = f"{', '.join(short)} gave up after {search.spec.trials} failed trials"
+        say(console, f"Budgets are NOT equal: {gave_up}. See `error` in trials.parquet.")
     return FAILED if short else DONE
 
 
@@ -193,17 +192,15 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     """Print the fronts, draw them, and say where everything is."""
     arms = [arm.name for arm in run.spec().arms]
     info = collect_front(tables.trials, tables.evaluations, arms=arms)
-    console.print(render_front(info), highlight=False)
+    console.print(render_front(info))
     console.print()
     figures = save_figure(draw_front(info), run.figures, "front") if info.n_points else []
     trials = f"{info.n_points} finished trials" + (f", {info.n_failed} failed" if info.n_failed else "")
-    console.print(f"{trials}, in {_shown(run.path)}", highlight=False, soft_wrap=True)
-    console.print(
-        "  tables   tables/trials.parquet  epochs.parquet  evaluations.parquet  reliability.parquet", highlight=False, soft_wrap=True
-    )
+    say(console, f"{trials}, in {_shown(run.path)}")
+    say(console, "  tables   tables/trials.parquet  epochs.parquet  evaluations.parquet  reliability.parquet")
     if figures:
-        console.print("  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures), highlight=False, soft_wrap=True)
-    console.print("  trials   optuna-dashboard optuna.journal opens them; ledger.jsonl is the raw record", highlight=False, soft_wrap=True)
+        say(console, "  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures))
+    say(console, "  trials   optuna-dashboard optuna.journal opens them; ledger.jsonl is the raw record")
 
 
 def _shown(path: Path) -> str:

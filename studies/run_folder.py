@@ -16,9 +16,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from bsd_core.errors import ConfigError, StorageError, one_line
+from bsd_core.errors import ConfigError, StorageError, one_line, shown
 from studies.spec import STUDY_NAME, StudySpec, check_spec
-from studies.yaml_strict import parse_yaml
+from studies.yaml_strict import dump_yaml, parse_yaml
 
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
@@ -79,7 +79,7 @@ class RunFolder:
         file = self.path / "study.yaml"
         try:
             text = file.read_text(encoding="utf-8")
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file}: not readable ({one_line(error, limit=100)}).") from error
         return check_spec(parse_yaml(text, where=str(file)), where=str(file))
 
@@ -112,9 +112,7 @@ def create_run(results: Path, study: str, spec: StudySpec) -> RunFolder:
     Raises:
         StorageError: it cannot be written.
     """
-    import yaml
-
-    text = yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text = dump_yaml(spec.model_dump())
     token = hashlib.blake2b(f"{text}{os.getpid()}{time.time_ns()}".encode(), digest_size=3).hexdigest()
     run = RunFolder(study, results / study / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token}")
     try:
@@ -157,8 +155,8 @@ def find_run(results: Path, name: str) -> RunFolder:
     Raises:
         ConfigError: there is none.
     """
-    path = Path(name).expanduser()
-    if (path / "study.yaml").is_file():
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path / "study.yaml"):
         path = path.resolve()
         return RunFolder(_study_of(path), path)
     if STUDY_NAME.fullmatch(name):
@@ -170,8 +168,8 @@ def find_run(results: Path, name: str) -> RunFolder:
         if runs:
             return RunFolder(name, runs[-1])
     known = sorted({link.parent.relative_to(results).as_posix() for link in results.rglob("latest")}) if results.is_dir() else []
-    have = f"There are runs of {', '.join(known)}." if known else "There are no runs yet."
-    raise ConfigError(f"No run of {name!r} in {str(results)!r}. {have} Start one: make study STUDY={name}.")
+    have = f"There are runs of {', '.join(known)}." if known else "There are no runs yet; start one with: make study STUDY=label_noise."
+    raise ConfigError(f"No run of {shown(name)} in {str(results)!r}. {have}")
 
 
 def _study_of(path: Path) -> str:
@@ -181,14 +179,21 @@ def _study_of(path: Path) -> str:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that a reader sees the old one or the new one, never half of one.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)

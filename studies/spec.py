@@ -5,14 +5,25 @@ Unknown fields, wrong types and impossible values are refused before anything st
 
 from __future__ import annotations
 
-import math
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from bsd_core.errors import ConfigError, nearest, one_line, unknown_name
+from bsd_core.errors import ConfigError, nearest, one_line, printable, shown, unknown_name
 from search_spaces import SEARCH_SPACES, SHARED
 from studies.yaml_strict import parse_yaml
 
@@ -22,6 +33,20 @@ SEARCH_VARIANTS: Final = ("full", "method_only")
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 T = TypeVar("T")
+
+
+def _encodable(text: str) -> str:
+    """Refuse what no file can hold: half a surrogate pair, a NUL."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigError("A text must be valid Unicode.") from None
+    if "\0" in text:
+        raise ConfigError("A text must not hold a NUL character.")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
 
 
 def _listed(value: Any) -> Any:
@@ -38,7 +63,9 @@ class Condition(_Strict):
 
     kind: str = Field(description="none, symmetric or asymmetric")
     rate: float = Field(default=0.0, description="share of ALL labels that are wrong, in [0, 1)")
-    mapping: dict[int, int] | None = Field(default=None, description="asymmetric: wrong label by true label; default: the data set's map")
+    mapping: Annotated[dict[int, int], Field(min_length=1)] | None = Field(
+        default=None, description="asymmetric: wrong label by true label; default: the data set's map"
+    )
 
     @property
     def name(self) -> str:
@@ -90,7 +117,7 @@ class Evaluate(_Strict):
     """What a trained network is shown besides clean images."""
 
     corruptions: Annotated[list[str], BeforeValidator(_listed)] = Field(
-        default=["all"], description="corruption names, `all`, or an empty list"
+        default=["all"], validate_default=True, description="corruption names, `all`, or an empty list"
     )
     severities: Annotated[list[int], BeforeValidator(_listed)] = Field(default=[1, 2, 3, 4, 5], description="of 1 to 5")
     images: Count | None = Field(default=None, description="corrupt a stratified subset of this many validation images; null: all")
@@ -105,6 +132,8 @@ class Evaluate(_Strict):
         if names == ["none"]:
             return []
         for name in names:
+            if name in ("all", "none"):
+                raise ConfigError(f"`{name}` stands alone, but the list also names other corruptions.")
             if name not in CORRUPTIONS:
                 raise unknown_name("corruption", name, [*CORRUPTIONS, "all", "none"])
         return _unique("corruption", names)
@@ -140,9 +169,9 @@ class Arm(NamedTuple):
 class StudySpec(_Strict):
     """One study. Every field can be set in the YAML file or overridden as key=value."""
 
-    question: str = Field(description="what the study asks, in a sentence")
-    dataset: str = Field(default="digits", description="digits, cifar10, cifar100, fashion_mnist, mnist, or parquet:<path>")
-    data_dir: str = Field(default="data", description="where torchvision keeps its files")
+    question: Text = Field(description="what the study asks, in a sentence")
+    dataset: Text = Field(default="digits", description="digits, cifar10, cifar100, fashion_mnist, mnist, or parquet:<path>")
+    data_dir: Text = Field(default="data", description="where torchvision keeps its files")
     download: bool = Field(default=True, description="fetch torchvision's files where they are missing")
     train_images: Count | None = Field(default=None, description="use a stratified subset of the official training images; null: all")
     val_fraction: float = Field(default=0.2, gt=0, lt=1, description="share of the training images held out for validation")
@@ -167,15 +196,18 @@ class StudySpec(_Strict):
     )
     trials: Count = Field(description="finished trials in every arm")
     epochs: Count = Field(description="epochs of every trial")
-    batch_size: Count = Field(default=128, description="images a step; CS-KD adds as many partners")
+    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = Field(default=128, description="images a step; CS-KD adds as many partners")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
     nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
     warmup_epochs: float = Field(default=1.0, ge=0, description="linear warm-up before the cosine schedule")
-    augment: Literal["auto", "none"] | Augment = Field(default="auto", description="auto: what suits the data set; none; or fields")
-    evaluate: Evaluate = Field(default=Evaluate(), description="corrupted evaluation of every finished trial")
+    augment: Annotated[
+        Annotated[Literal["auto", "none"], Tag("_name")] | Annotated[Augment, Tag("_fields")],
+        Discriminator(lambda value: "_fields" if isinstance(value, dict | Augment) else "_name"),
+    ] = Field(default="auto", description="auto: what suits the data set; none; or fields")
+    evaluate: Evaluate = Field(default_factory=Evaluate, description="corrupted evaluation of every finished trial")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=0, description="root of all randomness")
-    cpus_per_trial: float = Field(default=1.0, gt=0, description="fractions allowed: 0.5 runs two trials a core")
-    gpus_per_trial: float = Field(default=0.0, ge=0, description="fractions allowed: 0.25 runs four trials a GPU")
+    cpus_per_trial: float = Field(default=1.0, ge=0.01, le=100_000, description="fractions allowed: 0.5 runs two trials a core")
+    gpus_per_trial: float = Field(default=0.0, ge=0, le=100_000, description="fractions allowed: 0.25 runs four trials a GPU")
 
     @property
     def arms(self) -> list[Arm]:
@@ -227,12 +259,15 @@ class StudySpec(_Strict):
             raise ConfigError(f"`warmup_epochs <= epochs` must hold, but got {self.warmup_epochs:g} and {self.epochs}.")
         if self.width is not None and self.model == "resnet18":
             raise ConfigError("resnet18 has a fixed width: leave `width` out, or choose resnet8 or resnet20.")
+        if 0 < self.gpus_per_trial < 0.01:
+            raise ConfigError(f"gpus_per_trial is 0 or at least 0.01, but got {self.gpus_per_trial:g}.")
         if self.nesterov and self.momentum == 0:
             raise ConfigError("`momentum > 0` must hold with nesterov, but got momentum=0.")
         self._check_fixed()
         return self
 
     def _check_fixed(self) -> None:
+        from bsd_core.config import TrainConfig
         from bsd_core.methods import get_method
         from bsd_core.methods.base import build_config
 
@@ -240,14 +275,17 @@ class StudySpec(_Strict):
             if owner != "shared" and owner not in self.methods:
                 raise unknown_name("method in `fixed`", owner, [*self.methods, "shared"])
             known = SHARED if owner == "shared" else SEARCH_SPACES[owner].distributions
-            for name, value in settings.items():
+            for name in settings:
                 if name not in known:
                     raise unknown_name(f"setting in `fixed.{owner}`", name, known)
-                if name in SHARED and not (0 <= value < math.inf and (value > 0 or name != "learning_rate")):
-                    raise ConfigError(f"`fixed.{owner}.{name}` must be positive, but got {value:g}.")
-            if owner != "shared":
-                own = {name: value for name, value in settings.items() if name not in SHARED}
-                build_config(get_method(owner).Config, owner, own)
+            try:
+                shared = {name: value for name, value in settings.items() if name in SHARED}
+                TrainConfig(epochs=1, **shared)  # type: ignore[arg-type]
+                if owner != "shared":
+                    own = {name: value for name, value in settings.items() if name not in SHARED}
+                    build_config(get_method(owner).Config, owner, own)
+            except ConfigError as error:
+                raise ConfigError(f"fixed.{owner}: {error}") from None
 
 
 def study_names() -> dict[str, Path]:
@@ -265,9 +303,9 @@ def find_study(name: str) -> tuple[str, Path]:
     if name in shipped:
         return name, shipped[name]
     if name.endswith((".yaml", ".yml")):
-        path = Path(name).expanduser()
-        if not path.is_file():
-            raise ConfigError(f"No such study file: {name!r}.")
+        path = Path(os.path.expanduser(name))
+        if not os.path.isfile(path):
+            raise ConfigError(f"No such study file: {shown(name)}.")
         if not STUDY_NAME.fullmatch(path.stem):
             raise ConfigError(f"A study's file name becomes a folder name: use a-z, 0-9, _ and - only, but got {path.stem!r}.")
         return path.stem, path
@@ -302,35 +340,32 @@ def check_spec(document: dict[str, Any], *, where: str) -> StudySpec:
     try:
         return StudySpec.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_first_problem(error)}") from None
+        raise ConfigError(printable(f"{where}: {_first_problem(error)}")) from None
+
+
+_NESTED: Final[dict[str, type[BaseModel]]] = {"evaluate": Evaluate, "augment": Augment}
 
 
 def _apply_override(document: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"An override is key=value, but got {override!r}.")
-    *parents, last = key.split(".")
-    target, fields = document, StudySpec.model_fields
-    for parent in parents:
-        if parent not in fields:
-            raise unknown_name("field", key, _field_names())
-        value = target.setdefault(parent, {})
-        if not isinstance(value, dict):
-            raise ConfigError(f"Cannot set {key!r}: {parent!r} is not a mapping.")
-        target = value
-        annotation = fields[parent].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            fields = {}
-            break
-        fields = annotation.model_fields
-    if fields and last not in fields:
+        raise ConfigError(f"An override is key=value, but got {shown(override)}.")
+    top, *rest = key.split(".")
+    field = None
+    if not rest:
+        field = StudySpec.model_fields.get(top)
+    elif top in _NESTED and len(rest) == 1:
+        field = _NESTED[top].model_fields.get(rest[0])
+    if field is None and not (top == "fixed" and 1 <= len(rest) <= 2):
         raise unknown_name("field", key, _field_names())
-    if fields and get_origin(fields[last].annotation) is list and not text.startswith(("[", "{")):
+    if field is not None and get_origin(field.annotation) is list and not text.startswith(("[", "{")):
         text = f"[{text}]"
-    if len(parents) > 1:  # fixed.<method>.<setting>
-        for parent in parents[1:]:
-            target = target.setdefault(parent, {})
-    target[last] = parse_yaml(text, where=f"override {key!r}")
+    target = document
+    for parent in [top, *rest][:-1]:
+        if not isinstance(target.get(parent), dict):
+            target[parent] = {}
+        target = target[parent]
+    target[[top, *rest][-1]] = parse_yaml(text, where=f"override {shown(key)}")
 
 
 def field_documentation() -> list[tuple[str, str, str]]:
@@ -352,8 +387,8 @@ def field_documentation() -> list[tuple[str, str, str]]:
 
 
 def _field_names() -> list[str]:
-    nested = [f"evaluate.{name}" for name in Evaluate.model_fields]
-    return [*StudySpec.model_fields, *nested]
+    nested = [f"{top}.{name}" for top, model in _NESTED.items() for name in model.model_fields]
+    return [*StudySpec.model_fields, *nested, "fixed.<method>.<setting>"]
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -378,7 +413,7 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _is_union_tag(part: object) -> bool:
-    return isinstance(part, str) and (part == "Augment" or part.startswith(("literal[", "constrained-", "function-")))
+    return part in ("_name", "_fields")
 
 
 def _fields_of(place: tuple[int | str, ...]) -> list[str]:

@@ -7,9 +7,13 @@ from typing import Any
 
 import yaml
 
-from bsd_core.errors import ConfigError
+from bsd_core.errors import ConfigError, one_line, printable
 
 _MAX_DEPTH = 20
+
+
+def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, mark)
 
 
 class _Loader(yaml.SafeLoader):
@@ -22,10 +26,12 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed", event.start_mark)
+            raise _refusal("aliases (*name) are not allowed", event.start_mark)
+        if getattr(event, "tag", None) is not None:
+            raise _refusal("tags (!name) are not allowed", event.start_mark)
         self._depth += 1
         if self._depth > _MAX_DEPTH:
-            raise yaml.constructor.ConstructorError(None, None, f"nested deeper than {_MAX_DEPTH} levels", event.start_mark)
+            raise _refusal(f"nested deeper than {_MAX_DEPTH} levels", event.start_mark)
         node = super().compose_node(parent, index)
         self._depth -= 1
         return node
@@ -34,9 +40,11 @@ class _Loader(yaml.SafeLoader):
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain name", key.start_mark)
+                raise _refusal("a key must be a plain name", key.start_mark)
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise _refusal("merge keys (<<) are not allowed", key.start_mark)
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                raise _refusal(f"the key {key.value!r} stands twice", key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -64,7 +72,18 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{where}{line}: not valid YAML: {error.problem or error.context}.") from None
+        raise ConfigError(printable(f"{where}{line}: not valid YAML: {error.problem or error.context}.")) from None
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        problem = " ".join(str(error).split())[:120] or type(error).__name__
-        raise ConfigError(f"{where}: not valid YAML: {problem}.") from None
+        raise ConfigError(printable(f"{where}: not valid YAML: {one_line(error, limit=120)}.")) from None
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what `_Loader` would read as something else than a text."""
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def dump_yaml(document: Any) -> str:
+    """Text that `parse_yaml` reads back as `document`: mappings, lists, texts, numbers, booleans, None."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -42,11 +42,13 @@ def tops(package: str) -> dict[str, set[str]]:
     return importers
 
 
-def loaded_by(statement: str) -> set[str]:
-    """Top-level modules that are loaded after a statement in a fresh process."""
-    code = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    return {name.partition(".")[0] for name in json.loads(done.stdout)}
+def loaded_by(*statements: str) -> list[set[str]]:
+    """Top-level modules that are loaded in a fresh process, after each statement in turn."""
+    snapshot = "snapshots.append(sorted({name.partition('.')[0] for name in sys.modules}))"
+    steps = [f"{statement}\n{snapshot}" for statement in statements]
+    lines = ["import json, sys", "snapshots = []", *steps, "print(json.dumps(snapshots))"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True, cwd=ROOT)
+    return [set(names) for names in json.loads(done.stdout)]
 
 
 def test_the_house_has_four_packages() -> None:
@@ -102,28 +104,27 @@ def test_report_code_imports_neither_ray_nor_torch_nor_the_search(file: str) -> 
     assert modules.isdisjoint({"studies.search", "studies.trial", "studies.tune", "studies.driver", "studies.cluster", "studies.run"})
 
 
-def test_report_code_loads_neither_ray_nor_torch() -> None:
-    loaded = loaded_by("import studies.front, studies.tables, studies.pareto, studies.report.figures")
-    assert "moocore" in loaded
-    assert loaded.isdisjoint({"ray", "torch", "torchvision"})
-
-
-def test_loading_a_run_needs_neither_ray_nor_torch(tmp_path: Path) -> None:
+def test_reports_and_loading_a_run_need_neither_ray_nor_torch(tmp_path: Path) -> None:
     from studies.tables import write_tables
     from tests.studies._dummies import make_run, make_tables
 
     run = make_run(tmp_path)
     write_tables(run, make_tables(("bsd/none", 0, 0.9, 0.1)), {})
-    loaded = loaded_by(f"import studies; assert len(studies.load({str(run.path)!r}).trials) == 1")
-    assert "pyarrow" in loaded
+    imported, loaded = loaded_by(
+        "import studies.front, studies.tables, studies.pareto, studies.report.figures",
+        f"import studies; assert len(studies.load({str(run.path)!r}).trials) == 1",
+    )
+    assert {"moocore", "pyarrow"} <= imported
+    assert imported.isdisjoint({"ray", "torch", "torchvision"})
     assert loaded.isdisjoint({"ray", "torch", "torchvision"})
 
 
-def test_bsd_core_loads_without_ray_and_optuna() -> None:
-    loaded = loaded_by("import bsd_core.train, bsd_core.evaluate, bsd_core.data.sources, bsd_core.__main__")
-    assert "torch" in loaded
-    assert loaded.isdisjoint({"ray", "optuna", "studies", "search_spaces", "pydantic", "rich", "typer"})
-
-
-def test_a_trial_can_be_run_again_without_ray() -> None:
-    assert "ray" not in loaded_by("import studies.trial, studies.prepare, studies.driver, studies.search")
+def test_training_needs_no_study_engine_and_a_trial_needs_no_ray() -> None:
+    core, trial = loaded_by(
+        "import bsd_core.train, bsd_core.evaluate, bsd_core.data.sources, bsd_core.__main__",
+        "import studies.trial, studies.prepare, studies.driver, studies.search",
+    )
+    assert "torch" in core
+    assert core.isdisjoint({"ray", "optuna", "studies", "search_spaces", "pydantic", "rich", "typer"})
+    assert "optuna" in trial
+    assert "ray" not in trial

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from bsd_core.data.images import Int64
-from bsd_core.errors import ConfigError, require, unknown_name
+from bsd_core.errors import ConfigError, DataError, require, unknown_name
 from bsd_core.seeds import numpy_stream
 
 NOISE_KINDS: Final = ("asymmetric", "none", "symmetric")
@@ -82,6 +83,7 @@ def spoil_labels(
     Raises:
         ConfigError: unknown kind, rate outside [0, 1), a map that is missing, leaves the classes or maps a class to itself, or
             too few samples in the mapped classes for this rate.
+        DataError: labels that are not integers in [0, n_classes).
 
     References:
         Patrini et al., CVPR 2017 (asymmetric); Han et al., NeurIPS 2018 (symmetric without the true class; there the count is random).
@@ -90,11 +92,19 @@ def spoil_labels(
         raise unknown_name("label noise", kind, NOISE_KINDS)
     require(0 <= rate < 1, "0 <= noise_rate < 1", noise_rate=rate)
     require(kind != "none" or rate == 0, "noise_rate = 0 without noise", noise_rate=rate)
+    require(n_classes >= 2, "n_classes >= 2", n_classes=n_classes)
     if isinstance(targets, torch.Tensor):
-        given = targets.detach().cpu().numpy().astype(np.int64)
-        spoiled = _spoil(given, kind, rate, n_classes, seed, mapping)
+        spoiled = _spoil(_checked(targets.detach().cpu().numpy(), n_classes), kind, rate, n_classes, seed, mapping)
         return torch.from_numpy(spoiled).to(targets.device)
-    return _spoil(np.asarray(targets, dtype=np.int64), kind, rate, n_classes, seed, mapping)
+    return _spoil(_checked(np.asarray(targets), n_classes), kind, rate, n_classes, seed, mapping)
+
+
+def _checked(targets: npt.NDArray[Any], n_classes: int) -> Int64:
+    if targets.ndim != 1 or not np.issubdtype(targets.dtype, np.integer):
+        raise DataError(f"Expected integer labels of shape (N,), but got {targets.dtype} {targets.shape}.")
+    if len(targets) and not 0 <= targets.min() <= targets.max() < n_classes:
+        raise DataError(f"Labels must lie in [0, {n_classes}), but run from {targets.min()} to {targets.max()}.")
+    return targets.astype(np.int64)
 
 
 def _spoil(true: Int64, kind: str, rate: float, n_classes: int, seed: int, mapping: Mapping[int, int] | None) -> Int64:

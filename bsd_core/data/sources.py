@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from bsd_core.config import AugmentConfig
 from bsd_core.data.images import ImageSet, Int64, UInt8
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
 from bsd_core.data.splits import stratified_split
-from bsd_core.errors import DataError, one_line, unknown_name
+from bsd_core.errors import DataError, one_line, shown, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +62,7 @@ def load_source(name: str, *, data_dir: str | Path = "data", download: bool = Tr
         return _load_parquet(name, path)
     if name not in SOURCES:
         raise unknown_name("data set", name, [*SOURCES, "parquet:<path>"])
-    return SOURCES[name](Path(data_dir).expanduser(), download)
+    return SOURCES[name](Path(os.path.expanduser(data_dir)), download)
 
 
 def _hold_out_test(name: str, images: ImageSet, **rest: Any) -> Source:
@@ -93,8 +94,16 @@ def _torchvision(class_name: str, name: str, augment: AugmentConfig) -> Callable
         def split(train: bool) -> Any:
             return getattr(datasets, class_name)(root=str(data_dir), train=train, download=False)
 
+        def splits() -> tuple[Any, Any]:
+            try:
+                return split(True), split(False)
+            except RuntimeError:  # torchvision's word for files that are missing or of another hash
+                raise
+            except Exception as error:
+                raise DataError(f"The {name} files in {str(data_dir)!r} are not readable ({one_line(error, limit=120)}).") from error
+
         try:
-            parts = split(True), split(False)
+            parts = splits()
         except RuntimeError as missing:
             if not download:
                 raise DataError(
@@ -102,7 +111,7 @@ def _torchvision(class_name: str, name: str, augment: AugmentConfig) -> Callable
                     "set data_dir=..., or set download=true."
                 ) from missing
             _download(getattr(datasets, class_name), name, data_dir)
-            parts = split(True), split(False)
+            parts = splits()
         sets = []
         for part in parts:
             pixels = np.asarray(part.data)
@@ -164,22 +173,25 @@ def _load_parquet(name: str, path: str) -> Source:
     """
     if not path:
         raise DataError("parquet: needs a path: dataset=parquet:<folder with train*.parquet and test*.parquet>, or one file.")
-    root = Path(path).expanduser()
-    if root.is_file():
+    root = Path(os.path.expanduser(path))
+    if os.path.isfile(root):
         shards = {"all": [root]}
-    elif root.is_dir():
+    elif os.path.isdir(root):
         shards = {split: sorted([*root.glob(f"{split}*.parquet"), *root.glob(f"data/{split}*.parquet")]) for split in ("train", "test")}
         for split, files in shards.items():
             if not files:
                 found = ", ".join(sorted(file.name for file in root.iterdir())[:5]) or "nothing"
                 raise DataError(f"No {split}*.parquet in {str(root)!r} (found {found}).")
     else:
-        raise DataError(f"No such file or folder: {str(root)!r}.")
+        raise DataError(f"No such file or folder: {shown(root)}.")
 
     parts = {split: _read_shards(files) for split, files in shards.items()}
     grey = all(part.grey for part in parts.values())
     names = next((part.class_names for part in parts.values() if part.class_names), ())
-    n_classes = len(names) or 1 + max(int(part.labels.max()) for part in parts.values())
+    highest = max(int(part.labels.max()) for part in parts.values())
+    if not names and highest >= max(1000, sum(len(part.labels) for part in parts.values())):
+        raise DataError(f"{str(root)!r}: label {highest} would mean more classes than there are images.")
+    n_classes = len(names) or 1 + highest
     sets = {split: ImageSet(part.pixels[:, :1] if grey else part.pixels, part.labels, max(2, n_classes)) for split, part in parts.items()}
     sizes = {split: images.image_size for split, images in sets.items()}
     if len(set(sizes.values())) > 1:
@@ -279,7 +291,9 @@ def _decode(data: bytes | None, where: str) -> tuple[UInt8, bool]:
 
     try:
         with Image.open(io.BytesIO(data or b"")) as image:
-            grey = image.mode in ("L", "1")
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"mode {image.mode}: not 8 bits a channel")
+            grey = image.mode in ("1", "L", "LA", "La")
             rgb = np.asarray(image.convert("RGB"), dtype=np.uint8)
     except Exception as error:
         reason = "empty" if not data else one_line(error, limit=80).replace(str(io.BytesIO), "bytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bsd_core.data.images import ImageSet, Int64
-from bsd_core.errors import require
+from bsd_core.errors import ConfigError, require
 from bsd_core.seeds import numpy_stream
 
 
@@ -24,9 +24,8 @@ def stratified_split(targets: Int64, n_held: int, *, seed: int) -> tuple[Int64, 
     """
     require(0 <= n_held <= len(targets), "0 <= n_held <= N", n_held=n_held, N=len(targets))
     classes, counts = np.unique(targets, return_counts=True)
-    shares = counts * (n_held / max(1, len(targets)))
-    take = np.floor(shares).astype(np.int64)
-    largest = np.argsort(-(shares - take), kind="stable")[: n_held - int(take.sum())]
+    take, remainder = np.divmod(counts * n_held, max(1, len(targets)))  # whole numbers: ties stay ties
+    largest = np.argsort(-remainder, kind="stable")[: n_held - int(take.sum())]
     take[largest] += 1
     held = [
         numpy_stream(seed, "split", label).permutation(np.flatnonzero(targets == label))[:n]
@@ -40,11 +39,20 @@ def subset(images: ImageSet, n: int | None, *, seed: int) -> ImageSet:
     """A stratified, seeded subset of `n` images, or all of them where `n` is None or not smaller."""
     if n is None or n >= len(images):
         return images
+    require(n >= 1, "train_images >= 1", train_images=n)
     _, rows = stratified_split(images.targets, n, seed=seed)
     return images.select(rows)
 
 
 def split_train_val(images: ImageSet, val_fraction: float, *, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Split the official training images into (train, val); the test split is never touched here."""
-    train, val = stratified_split(images.targets, round(val_fraction * len(images)), seed=seed)
+    """Split the official training images into (train, val); the test split is never touched here.
+
+    Raises:
+        ConfigError: the fraction is not in (0, 1), or leaves one of the two without images.
+    """
+    require(0 < val_fraction < 1, "0 < val_fraction < 1", val_fraction=val_fraction)
+    n_val = round(val_fraction * len(images))
+    if not 0 < n_val < len(images):
+        raise ConfigError(f"val_fraction={val_fraction:g} of {len(images)} images leaves none for {'training' if n_val else 'validation'}.")
+    train, val = stratified_split(images.targets, n_val, seed=seed)
     return images.select(train), images.select(val)

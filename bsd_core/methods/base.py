@@ -65,7 +65,7 @@ def build_config(config_type: type[MethodConfig], name: str, settings: dict[str,
         if key not in fields:
             if not fields:
                 raise ConfigError(f"Method {name!r} has no settings, but got {key}={value!r}.")
-            raise unknown_name(f"setting of {name!r}", key, fields)
+            raise unknown_name(f"{name} setting", key, fields)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ConfigError(f"Setting {key!r} of {name!r} must be a number, but got {value!r}.")
     return config_type(**settings)

@@ -60,7 +60,11 @@ def update_posterior(alpha: Tensor, probs: Tensor, *, discount: float) -> tuple[
 
     Returns:
         (new alpha (B, K), target (B, K) whose rows sum to 1), without gradient.
+
+    Raises:
+        ConfigError: discount out of range.
     """
+    require(0 <= discount <= 1, "0 <= discount <= 1", discount=discount)
     updated = discount * alpha + probs.detach()
     return updated, updated / updated.sum(dim=1, keepdim=True)
 
@@ -74,13 +78,13 @@ def bsd_loss(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
 class BSDConfig(MethodConfig):
     """Settings of BSD; the defaults are ours (no published values were readable)."""
 
-    prior_strength: float = 10.0  # c, pseudo-counts behind the given label; > 0, infinity would be cross-entropy
+    prior_strength: float = 10.0  # c, pseudo-counts behind the given label; in (0, 1e30], cross-entropy in the limit
     discount: float = 0.9  # gamma, share of the old evidence kept at each update; in (0, 1]
     temperature: float = 1.0  # of the evidence, softmax(z / temperature); > 0, below 1 sharpens
     epsilon: float = 1e-8  # pseudo-counts of every other class; >= 0
 
     def __post_init__(self) -> None:
-        require(0 < self.prior_strength < math.inf, "0 < prior_strength < inf", prior_strength=self.prior_strength)
+        require(0 < self.prior_strength <= 1e30, "0 < prior_strength <= 1e30", prior_strength=self.prior_strength)
         require(0 < self.discount <= 1, "0 < discount <= 1", discount=self.discount)
         require(0 < self.temperature < math.inf, "0 < temperature < inf", temperature=self.temperature)
         require(0 <= self.epsilon < math.inf, "0 <= epsilon < inf", epsilon=self.epsilon)

@@ -26,7 +26,11 @@ def label_smoothing_loss(logits: Tensor, targets: Tensor, *, smoothing: float) -
 
     Returns:
         {"total": scalar}, the mean over the batch.
+
+    Raises:
+        ConfigError: smoothing out of range.
     """
+    require(0 <= smoothing < 1, "0 <= smoothing < 1", smoothing=smoothing)
     return {"total": functional.cross_entropy(logits, targets, label_smoothing=smoothing)}
 
 

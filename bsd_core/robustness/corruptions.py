@@ -44,7 +44,7 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Ten
     """
     if name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
-    require(severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
+    require(type(severity) is int and severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
         raise ValueError(f"Expected uint8 images of shape (N, C, H, W) with C = 1 or 3, but got {images.dtype} {tuple(images.shape)}.")
     indices = torch.as_tensor(indices, device=images.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,7 +44,8 @@ def draw_front(info: FrontInfo) -> Any:
     figure.supxlabel("expected calibration error, % (lower is better)", fontsize=10)
     figure.supylabel("accuracy, % (higher is better)", fontsize=10)
     title = f"{info.study}: {info.model} on {info.dataset}, n = {info.n_val} validation images, {info.validation_labels} labels"
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    lines = textwrap.wrap(title, width=int(9 * figure.get_figwidth()))
+    figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", parse_math=False)
     return figure
 
 
@@ -64,7 +66,7 @@ def _draw_panel(axis: Any, condition: str, arms: list[ArmFront], styles: dict[st
     if points:
         n_outside = _set_limits(axis, points)
         title += f" ({n_outside} trials outside)" if n_outside else ""
-    axis.set_title(title, fontsize=10, loc="left")
+    axis.set_title(title, fontsize=10, loc="left", parse_math=False)
     axis.grid(visible=True, alpha=0.25, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)
 

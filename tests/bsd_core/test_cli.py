@@ -60,7 +60,7 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
         (["--set", "discount=much"], "--set takes NAME=NUMBER, but got 'discount=much'."),
         (["--set", "discount=2"], "`0 < discount <= 1` must hold, but got discount=2.0."),
         (["--noise", "symmetric", "--noise-rate", "1.2"], "`0 <= noise_rate < 1` must hold, but got noise_rate=1.2."),
-        (["--epochs", "0"], "`epochs >= 1` must hold, but got epochs=0."),
+        (["--epochs", "0"], "`epochs is a whole number >= 1` must hold, but got epochs=0."),
         (["--train-images", "20"], "The training split has 16 images, fewer than one batch (64)."),
         (["--device", "tpu"], "`device` is auto, cpu or cuda, but got 'tpu'."),
     ],

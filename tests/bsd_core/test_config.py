@@ -42,8 +42,8 @@ def test_all_epochs_may_be_warm_up() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"epochs": 0}, r"`epochs >= 1` must hold, but got epochs=0"),
-        ({"batch_size": 0}, r"`batch_size >= 1` must hold, but got batch_size=0"),
+        ({"epochs": 0}, r"`epochs is a whole number >= 1` must hold, but got epochs=0"),
+        ({"batch_size": 0}, r"`batch_size is a whole number >= 2` must hold, but got batch_size=0"),
         ({"learning_rate": 0.0}, r"`0 < learning_rate < inf` must hold, but got learning_rate=0\.0"),
         ({"learning_rate": math.nan}, r"learning_rate=nan"),
         ({"learning_rate": math.inf}, r"learning_rate=inf"),
@@ -62,8 +62,8 @@ def test_a_recipe_that_breaks_a_rule_is_refused_by_name(settings: dict[str, Any]
 
 
 def test_the_limits_themselves_are_allowed() -> None:
-    config = TrainConfig(epochs=1, batch_size=1, weight_decay=0, momentum=0, warmup_epochs=1)
-    assert (config.epochs, config.batch_size, config.weight_decay, config.momentum) == (1, 1, 0, 0)
+    config = TrainConfig(epochs=1, batch_size=2, weight_decay=0, momentum=0, warmup_epochs=1)
+    assert (config.epochs, config.batch_size, config.weight_decay, config.momentum) == (1, 2, 0, 0)
 
 
 def test_negative_padding_is_refused() -> None:

@@ -139,6 +139,18 @@ def test_every_row_is_scaled_by_the_temperature_of_the_clean_images_and_first_la
     assert {row["temperature"] for row in rows} == {temperature}
 
 
+def test_other_labels_judge_the_same_clean_predictions() -> None:
+    model, images, targets = make_case()
+    other = (targets + 1) % 3
+    rows, bins = evaluate(model, IDENTITY, images, {"val": targets, "val_noisy": other}, plan=EvaluationPlan())
+    logits = predict(model, images, IDENTITY)
+    for row, labels in zip(rows, (targets, other), strict=True):
+        expected = headline(logits, labels)
+        assert {key: row[key] for key in expected} == expected
+    noisy_bins = [{key: row[key] for key in ("bin", "count", "mean_confidence", "accuracy")} for row in bins[15:]]
+    assert noisy_bins == reliability(logits, other)
+
+
 def test_a_corrupted_row_is_measured_on_corrupted_images() -> None:
     model, images, targets = make_case()
     plan = EvaluationPlan(corruptions=("gaussian_noise",), severities=(4,), seed=11)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.ledger import Ledger, parse_lines, read_ledger
+from studies.ledger import Event, Ledger, parse_lines, read_ledger
 from tests._dummies import PROPERTY
 from tests.studies._dummies import write_ledger
 
-EVENTS = [
+EVENTS: list[Event] = [
     {"event": "suggest", "trial_id": "a", "params": {"learning_rate": 0.1}},
     {"event": "end", "trial_id": "a", "error": "ünlucky\nline"},
 ]

@@ -19,7 +19,8 @@ def test_a_run_is_loaded_by_study_name_or_folder(by: str, tmp_path: Path) -> Non
     run = make_run(tmp_path)
     tables = make_tables(("bsd/none", 0, 0.9, 0.1))
     write_tables(run, tables, {})
-    loaded = studies.load({"name": "mine", "path": run.path, "latest": run.path.parent / "latest"}[by], results=tmp_path)
+    places: dict[str, str | Path] = {"name": "mine", "path": run.path, "latest": run.path.parent / "latest"}
+    loaded = studies.load(places[by], results=tmp_path)
     assert loaded.path == run.path
     assert loaded.trials.equals(tables.trials)
     assert loaded.epochs.equals(tables.epochs)

@@ -98,7 +98,9 @@ def test_a_provenance_with_a_path_for_a_study_is_not_believed(tmp_path: Path) ->
 
 
 def test_an_unknown_run_says_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"No run of 'nope' in '.*'\. There are no runs yet\. Start one: make study STUDY=nope"):
+    with pytest.raises(
+        ConfigError, match=r"No run of 'nope' in '.*'\. There are no runs yet; start one with: make study STUDY=label_noise"
+    ):
         find_run(tmp_path / "absent", "nope")
     make_run(tmp_path)
     make_run(tmp_path, study="group/other")
@@ -181,7 +183,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
 
 # --- one process at a time
 
-HOLD = "import sys; from pathlib import Path; from studies.run_folder import RunFolder\nwith RunFolder('mine', Path(sys.argv[1])).lock():\n    print('held', flush=True); sys.stdin.read()"
+HOLD = """
+import sys
+from pathlib import Path
+from studies.run_folder import RunFolder
+
+with RunFolder("mine", Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
 
 
 def test_a_run_at_work_in_another_process_is_refused_and_free_once_that_dies(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,8 @@ def tell(search: StudySearch, suggestion: Suggestion, *, failed: bool = False) -
 
 
 def rebuild(
-    search: StudySearch, told: list[Suggestion], interrupted: list[Suggestion], failed: set[tuple[str, int]] = frozenset()
-) -> StudySearch:  # type: ignore[assignment]
+    search: StudySearch, told: list[Suggestion], interrupted: list[Suggestion], failed: Collection[tuple[str, int]] = ()
+) -> StudySearch:
     """A new search that takes in what an earlier process did."""
     for suggestion in told:
         outcome = Outcome(values=None if (suggestion.arm.name, suggestion.number) in failed else objectives(suggestion))
@@ -188,7 +189,9 @@ def test_sequential_arms_give_one_history_whatever_the_slots_and_whoever_ends_fi
     spec = make_spec(methods=ALL, trials=8)
     expected = {arm: of_arm(play(StudySearch(spec, slots=1)), arm) for arm in ("bsd/none", "cs_kd/none")}
     stream = random.Random(0)
-    search, running, handed_out = StudySearch(spec, slots=4), [], []
+    search = StudySearch(spec, slots=4)
+    running: list[Suggestion] = []
+    handed_out: list[Suggestion] = []
     while True:
         while len(running) < 4 and (suggestion := search.next()) is not None:
             assert search.arms[suggestion.arm.name].running == 1

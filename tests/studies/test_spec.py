@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.corruptions import CORRUPTIONS
+from studies.run_folder import create_run
 from studies.spec import (
     STUDY_FOLDER,
     Arm,
@@ -39,8 +41,10 @@ def refused(document: dict[str, Any], message: str) -> str:
     return text
 
 
-def dump(spec: StudySpec) -> str:
-    return yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+def read_back(spec: StudySpec) -> StudySpec:
+    """The spec as a run folder keeps it."""
+    with tempfile.TemporaryDirectory() as folder:
+        return create_run(Path(folder), "mine", spec).spec()
 
 
 # --- what is refused
@@ -122,7 +126,7 @@ def test_conditions_that_cannot_be_are_refused(condition: object, message: str) 
         ({"momentum": 1}, r"momentum: input should be less than 1, but got 1"),
         ({"val_fraction": 0}, r"val_fraction: input should be greater than 0, but got 0"),
         ({"val_fraction": 1.0}, r"val_fraction: input should be less than 1, but got 1\.0"),
-        ({"cpus_per_trial": 0}, r"cpus_per_trial: input should be greater than 0, but got 0"),
+        ({"cpus_per_trial": 0}, r"cpus_per_trial: input should be greater than .*but got 0"),
         ({"cpus_per_trial": float("inf")}, r"cpus_per_trial: input should be a finite number, but got inf"),
         ({"gpus_per_trial": -0.5}, r"gpus_per_trial: input should be greater than or equal to 0, but got -0\.5"),
         ({"download": 1}, r"download: input should be a valid boolean, but got 1"),
@@ -145,8 +149,8 @@ def test_conditions_that_cannot_be_are_refused(condition: object, message: str) 
         ({"fixed": {"bsd": {"discount": True}}}, r"fixed\.bsd\.discount: input should be a valid number, but got True"),
         ({"fixed": {"bsd": {"discount": "x"}}}, r"fixed\.bsd\.discount: input should be a valid number, but got 'x'"),
         ({"fixed": {"bsd": 3}}, r"fixed\.bsd: input should be a valid dictionary, but got 3"),
-        ({"fixed": {"shared": {"learning_rate": 0}}}, r"`fixed\.shared\.learning_rate` must be positive, but got 0"),
-        ({"fixed": {"bsd": {"weight_decay": -1.0}}}, r"`fixed\.bsd\.weight_decay` must be positive, but got -1"),
+        ({"fixed": {"shared": {"learning_rate": 0}}}, r"fixed\.shared: `0 < learning_rate < inf` must hold, but got learning_rate=0"),
+        ({"fixed": {"bsd": {"weight_decay": -1.0}}}, r"fixed\.bsd: `0 <= weight_decay < inf` must hold, but got weight_decay=-1"),
         ({"warmup_epochs": 3.0}, r"`warmup_epochs <= epochs` must hold, but got 3 and 2"),
         ({"model": "resnet18"}, r"resnet18 has a fixed width: leave `width` out"),
         ({"nesterov": True, "momentum": 0.0}, r"`momentum > 0` must hold with nesterov, but got momentum=0"),
@@ -199,8 +203,11 @@ def test_an_escape_sequence_in_a_name_does_not_reach_the_terminal(changes: dict[
     assert "\x1b" not in refused(make_document(**changes), r"x\\x1b\[31m")
 
 
-def test_a_question_that_is_no_text_of_any_encoding_is_refused() -> None:
-    refused(make_document(question="\ud800"), r"question: ")
+def test_a_text_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
+    path = write_study(tmp_path)
+    path.write_text(path.read_text(encoding="utf-8").replace("Does it work?", '"\\ud800"'), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"mine\.yaml"):
+        load_spec(path, [])
 
 
 def test_an_enormous_value_gives_a_short_message() -> None:
@@ -276,7 +283,8 @@ def test_one_value_stands_for_a_list_of_one() -> None:
 )
 def test_short_forms_of_conditions(short: str, kind: str, rate: float, name: str) -> None:
     (condition,) = make_spec(conditions=[short]).conditions
-    assert (condition.kind, condition.rate, condition.name) == (kind, pytest.approx(rate), name)
+    assert (condition.kind, condition.name) == (kind, name)
+    assert condition.rate == pytest.approx(rate)
 
 
 def test_arms_are_methods_within_conditions() -> None:
@@ -287,7 +295,7 @@ def test_arms_are_methods_within_conditions() -> None:
 
 def test_a_spec_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        make_spec().trials = 3  # type: ignore[misc]
+        make_spec().trials = 3
 
 
 def test_whole_numbers_are_accepted_where_fractions_are() -> None:
@@ -355,13 +363,13 @@ def test_a_nested_override_leaves_its_neighbours_alone(tmp_path: Path) -> None:
         ("evalute.severities=3", r"Unknown field 'evalute\.severities'\. .*Did you mean 'evaluate\.severities'\?"),
         ("trials=many", r"mine\.yaml with your overrides: trials: input should be a valid integer, but got 'many'"),
         ("trials=", r"trials: input should be a valid integer, but got None"),
-        ("trials.x=3", r"Cannot set 'trials\.x': 'trials' is not a mapping"),
+        ("trials.x=3", r"Unknown field 'trials\.x'"),
         ("methods=bds", r"Unknown method 'bds'\. .*Did you mean 'bsd'\?"),
         ("fixed.bsd.temprature=1", r"setting in `fixed\.bsd` 'temprature'\. .*Did you mean 'temperature'\?"),
         ("conditions=symmetric:1.5", r"conditions\.0: `0 <= rate < 1` must hold, .*rate=1\.5"),
         ("trials=[1", r"override 'trials', line 1: not valid YAML"),
         ("trials=*x", r"override 'trials', line 1: not valid YAML: aliases"),
-        ("model=!!python/object/apply:os.getcwd []", r"override 'model', line 1: not valid YAML: could not determine a constructor"),
+        ("model=!!python/object/apply:os.getcwd []", r"override 'model', line 1: not valid YAML: tags"),
         ("evaluate.severities.x=3", r"evaluate\.severities"),
     ],
 )
@@ -398,9 +406,9 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("changes", ROUND_TRIPS.values(), ids=ROUND_TRIPS.keys())
-def test_a_dumped_spec_reads_back_as_itself(changes: dict[str, Any]) -> None:
+def test_a_spec_reads_back_from_its_run_folder_as_itself(changes: dict[str, Any]) -> None:
     spec = make_spec(**changes)
-    assert check_spec(parse_yaml(dump(spec), where="study.yaml"), where="study.yaml") == spec
+    assert read_back(spec) == spec
 
 
 def test_the_shipped_studies_are_those_of_the_issue() -> None:
@@ -414,7 +422,7 @@ def test_every_shipped_study_loads_and_survives_a_round_trip(name: str) -> None:
     assert found == name
     assert spec.question.endswith(("?", "."))
     assert set(spec.methods) >= {"cross_entropy", "label_smoothing", "cs_kd", "bsd"}
-    assert check_spec(parse_yaml(dump(spec), where="study.yaml"), where="study.yaml") == spec
+    assert read_back(spec) == spec
 
 
 def test_the_default_study_is_as_large_as_the_issue_asks() -> None:
@@ -513,18 +521,24 @@ def documents(draw: st.DrawFn) -> dict[Any, Any]:
     return document
 
 
-def accept_or_refuse(document: Any) -> None:
-    """A document gives a study, or one line."""
+def refusal(attempt: Callable[[], object]) -> str | None:
+    """The message with which something is refused; None if it is accepted."""
     try:
-        spec = check_spec(document, where="mine.yaml")
+        attempt()
     except ConfigError as error:
-        text = str(error)
-        assert text.startswith("mine.yaml: ")
-        assert len(text.splitlines()) == 1
-        assert text.isprintable()
+        return str(error)
+    return None
+
+
+def accept_or_refuse(document: Any) -> None:
+    """A document gives a study that reads back as itself, or one line."""
+    message = refusal(lambda: check_spec(document, where="mine.yaml"))
+    if message is None:
+        spec = check_spec(document, where="mine.yaml")
+        assert read_back(spec) == spec
     else:
-        assert spec.arms
-        assert check_spec(parse_yaml(dump(spec), where="study.yaml"), where="study.yaml") == spec
+        assert message.startswith("mine.yaml: ")
+        assert message.isprintable()  # no line break and no escape sequence
 
 
 @settings(PROPERTY, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
@@ -570,12 +584,10 @@ def test_a_study_file_with_damage_gives_a_study_or_one_line(damage: list[tuple[i
     text = TEXT
     for place, length, splinter in damage:
         text = text[:place] + splinter + text[place + length :]
-    try:
-        document = parse_yaml(text, where="mine.yaml")
-    except ConfigError as error:
-        assert len(str(error).splitlines()) == 1
-        return
-    if isinstance(document, dict):
+    message = refusal(lambda: parse_yaml(text, where="mine.yaml"))
+    if message is not None:
+        assert len(message.splitlines()) == 1
+    elif isinstance(document := parse_yaml(text, where="mine.yaml"), dict):
         accept_or_refuse(document)
 
 
@@ -610,11 +622,8 @@ def test_generated_overrides_give_a_study_or_one_line(tmp_path: Path, overrides:
     path = tmp_path / "mine.yaml"
     if not path.exists():
         write_study(tmp_path)
-    try:
-        load_spec(path, [f"{key}={value}" for key, value in overrides])
-    except ConfigError as error:
-        assert len(str(error).splitlines()) == 1
-        assert str(error).isprintable()
+    message = refusal(lambda: load_spec(path, [f"{key}={value}" for key, value in overrides]))
+    assert message is None or message.isprintable()
 
 
 def test_loading_a_shipped_study_shows_a_short_path() -> None:

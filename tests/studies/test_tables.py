@@ -241,7 +241,10 @@ def test_duckdb_reads_the_files(tmp_path: Path) -> None:
     duckdb = pytest.importorskip("duckdb")
     run, _ = write(tmp_path)
     with duckdb.connect() as connection:
-        query = f"select t.state, count(e.epoch), max(t.val_accuracy) from '{run.tables}/trials.parquet' t join '{run.tables}/epochs.parquet' e using (trial_id) group by 1 order by 1"
+        query = (
+            f"select t.state, count(e.epoch), max(t.val_accuracy) from '{run.tables}/trials.parquet' t "
+            f"join '{run.tables}/epochs.parquet' e using (trial_id) group by 1 order by 1"
+        )
         assert connection.execute(query).fetchall() == [("complete", 2, 0.9), ("failed", 2, None)]
         for name in PROMISED:
             columns = [row[0] for row in connection.execute(f"describe select * from '{run.tables}/{name}.parquet'").fetchall()]

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 
@@ -220,7 +221,8 @@ def test_a_message_of_divergence_says_what_was_seen() -> None:
 
 def test_a_trial_cannot_change_the_data_of_others() -> None:
     data = make_search_data(fingerprint="read only")
-    arrays = [data.train_images, data.train_targets, data.val_images, data.val_targets, data.shifted_rows, *data.given["none"]]
+    arrays: list[npt.NDArray[Any]] = [data.train_images, data.train_targets, data.val_images, data.val_targets, data.shifted_rows]
+    arrays += data.given["none"]
     for array in arrays:
         array.setflags(write=False)  # as Ray's shared memory is
     before = [array.copy() for array in arrays]

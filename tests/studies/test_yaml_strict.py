@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_the_same_key_may_stand_in_two_mappings() -> None:
 )
 def test_tags_are_refused_and_run_nothing(tag: str, tmp_path: Path) -> None:
     made = tmp_path / "made"
-    with pytest.raises(ConfigError, match=r"mine\.yaml, line 1: not valid YAML: could not determine a constructor for the tag"):
+    with pytest.raises(ConfigError, match=r"mine\.yaml, line 1: not valid YAML: tags \(!name\) are not allowed"):
         parse("a: " + tag.format(made=str(made)))
     assert not os.path.lexists(made)
 
@@ -102,7 +103,7 @@ def test_tags_are_refused_and_run_nothing(tag: str, tmp_path: Path) -> None:
 def test_a_tag_behind_a_declared_handle_is_refused_too(tmp_path: Path) -> None:
     made = tmp_path / "made"
     text = f"%TAG !p! tag:yaml.org,2002:python/object/apply:\n---\na: !p!os.mkdir ['{made}']\n"
-    with pytest.raises(ConfigError, match="could not determine a constructor for the tag"):
+    with pytest.raises(ConfigError, match=r"tags \(!name\) are not allowed"):
         parse(text)
     assert not made.exists()
 
@@ -121,7 +122,7 @@ def test_control_characters_are_refused_in_one_line(text: str) -> None:
 
 
 def test_numbers_too_long_for_python_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"^mine\.yaml: not valid YAML: .*4300 digits"):
+    with pytest.raises(ConfigError, match=r"^mine\.yaml.*: not valid YAML: "):
         parse("a: " + "9" * 5000)
 
 
@@ -133,8 +134,9 @@ def test_merge_keys_do_not_slip_past_the_check_for_repeated_keys() -> None:
 @PROPERTY
 @given(st.text(st.characters(codec="utf-8"), max_size=60) | st.text("[]{}:,-!&*?|>'\"%@#<= \n\tab01.eE_~", max_size=40))
 def test_any_text_is_either_read_or_refused_in_one_line(text: str) -> None:
+    message = None
     try:
         parse(text)
     except ConfigError as error:
-        assert str(error).startswith("mine.yaml")
-        assert len(str(error).splitlines()) == 1
+        message = str(error)
+    assert message is None or re.fullmatch(r"mine\.yaml(, line \d+)?: not valid YAML: .+\.", message)

@@ -168,6 +168,7 @@ def test_a_training_continues_exactly_where_it_was_saved(name: str, epochs_befor
     resumed = make_trainer(recipe, given=given, true=true)
     resumed.load_state_dict(saved)
     assert resumed.epoch == epochs_before
+    assert_equal_states(resumed.state_dict(), saved)
     assert [numbers(resumed.run_epoch()) for _ in range(4 - epochs_before)] == expected
     assert_equal_states(resumed.state_dict(), straight.state_dict())
 

@@ -173,7 +173,7 @@ def test_the_posterior_is_a_float32_buffer_by_sample() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"prior_strength": 0.0}, r"`0 < prior_strength < inf` must hold, but got prior_strength=0\.0"),
+        ({"prior_strength": 0.0}, r"`0 < prior_strength <= 1e30` must hold, but got prior_strength=0\.0"),
         ({"prior_strength": math.inf}, r"prior_strength=inf"),
         ({"discount": 0.0}, r"`0 < discount <= 1` must hold, but got discount=0\.0"),
         ({"discount": 1.01}, r"discount=1\.01"),

@@ -29,7 +29,7 @@ def test_an_unknown_method_says_what_exists() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("bsd", {"prior_strenght": 3.0}, r"Unknown setting of 'bsd' 'prior_strenght'\. Known: .*Did you mean 'prior_strength'\?"),
+        ("bsd", {"prior_strenght": 3.0}, r"Unknown bsd setting 'prior_strenght'\. Known: .*Did you mean 'prior_strength'\?"),
         ("cross_entropy", {"temperature": 3.0}, r"Method 'cross_entropy' has no settings, but got temperature=3\.0"),
         ("cs_kd", {"temperature": "4"}, r"Setting 'temperature' of 'cs_kd' must be a number, but got '4'"),
         ("cs_kd", {"temperature": True}, r"must be a number, but got True"),

@@ -1,5 +1,6 @@
-"""Keep everyone else off the screen: during a run, descriptors 1 and 2 go to run.log and only our console keeps the terminal.
+"""The terminal: text is shown as it is, and during a run nobody else is on it.
 
+During a run descriptors 1 and 2 go to run.log and only our console keeps the terminal.
 Ray's C++ processes and libraries write to the descriptors directly, past Python's sys.stdout, so this is the one place that catches all.
 """
 
@@ -10,8 +11,20 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
+from rich.text import Text
+
+
+def our_console(file: TextIO | None = None) -> Console:
+    """A console that reads no markup and colours no numbers: names and messages are shown as they are."""
+    return Console(file=file, markup=False, highlight=False)
+
+
+def say(console: Console, text: str) -> None:
+    """Print one line as it is, unbroken, so that paths and commands can be copied."""
+    console.print(Text(text), soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -24,7 +37,7 @@ def only_our_console(log: Path) -> Iterator[Console]:
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)
         try:
-            yield Console(file=screen)
+            yield our_console(screen)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

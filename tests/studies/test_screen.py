@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from studies.quiet import only_our_console
+from studies.screen import only_our_console
 
 NOISY = """
 import os, subprocess, sys
 from pathlib import Path
-from studies.quiet import only_our_console
+from studies.screen import only_our_console
 
 print("before")
 with only_our_console(Path(sys.argv[1])) as console:
