@@ -66,5 +66,5 @@ def _first_report(ledger: Path) -> float:
     for line in ledger.read_text(encoding="utf-8").splitlines():
         event = json.loads(line) if line.endswith("}") else {}
         if event.get("event") == "epochs":
-            return now - sum(row["seconds"] for row in event["rows"])
+            return now - float(sum(row["seconds"] for row in event["rows"]))
     return 0.0
