@@ -3,6 +3,7 @@
     BSDError
     ├── ConfigError (also ValueError)        a setting breaks its rule; nothing has been started
     ├── DataError (also ValueError)          a file or an array is not what it should be
+    │   └── MissingDataError                 files of a known data set are not there
     ├── StorageError (also OSError)          results cannot be written or read
     └── DivergedError (also ArithmeticError) a training produced NaN or infinity; only that training ends
 
@@ -25,6 +26,10 @@ class ConfigError(BSDError, ValueError):
 
 class DataError(BSDError, ValueError):
     """A file or an array is not what it should be."""
+
+
+class MissingDataError(DataError):
+    """The files of a known data set are not there, and were not to be fetched."""
 
 
 class StorageError(BSDError, OSError):

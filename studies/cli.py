@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -78,7 +79,7 @@ def run(name: Name, overrides: Overrides = None, results: Results = "results") -
     spec = load_spec(path, overrides or [])
     from studies.run import run_study
 
-    raise typer.Exit(run_study(study, spec, _local(results)))
+    _exit_with(lambda: run_study(study, spec, _local(results)))
 
 
 @app.command()
@@ -87,7 +88,7 @@ def resume(name: Run, results: Results = "results") -> None:
     from studies.run import resume_study
     from studies.run_folder import find_run
 
-    raise typer.Exit(resume_study(find_run(_local(results), name)))
+    _exit_with(lambda: resume_study(find_run(_local(results), name)))
 
 
 @app.command()
@@ -101,6 +102,16 @@ def front(name: Run, results: Results = "results") -> None:
     if tables is None:
         raise DataError(f"No trial of {run.path} has ended yet. Wait, or finish the run: python -m studies resume {run.path}")
     show_front(run, tables, our_console())
+
+
+def _exit_with(work: Callable[[], int]) -> None:
+    """Leave with the code that `work` gives; an interrupt outside the search is said, too."""
+    try:
+        code = work()
+    except KeyboardInterrupt:
+        print("Interrupted; finished trials, if there were any, are kept.", file=sys.stderr)
+        code = 130
+    raise typer.Exit(code)
 
 
 def _local(results: str) -> Path:
@@ -119,6 +130,3 @@ def main() -> None:
     except BSDError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("Interrupted before anything was started.", file=sys.stderr)
-        sys.exit(130)

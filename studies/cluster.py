@@ -8,6 +8,7 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError, one_line
@@ -47,7 +48,16 @@ def local_node() -> Node:
     """This machine, as far as this process may use it."""
     import torch
 
-    return Node(cpus=len(os.sched_getaffinity(0)), gpus=torch.cuda.device_count())
+    return Node(cpus=min(len(os.sched_getaffinity(0)), _container_cpus()), gpus=torch.cuda.device_count())
+
+
+def _container_cpus() -> int:
+    """Whole CPUs that a container's quota leaves, at least 1; no quota: as many as there may be."""
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        return max(1, int(quota) // int(period))
+    except (OSError, ValueError):
+        return 1 << 20
 
 
 def ray_address() -> str | None:
@@ -104,7 +114,7 @@ def connect(address: str | None, *, data_bytes: int) -> list[Node]:
     else:
         _check_answers(address)
         try:
-            ray.init(address=address, **common)
+            ray.init(address=address, runtime_env={"env_vars": dict(_ENVIRONMENT)}, **common)
         except Exception as error:
             raise ConfigError(
                 f"No Ray cluster answers at RAY_ADDRESS={address!r} ({one_line(error, limit=120)}). Start one (ray start --head), "

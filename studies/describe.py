@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bsd_core.errors import DataError
+from bsd_core.errors import MissingDataError
 from bsd_core.methods import get_method
 from studies.prepare import PreparedStudy, prepare
 from studies.search import ArmSpace
@@ -17,7 +17,7 @@ def describe(name: str, spec: StudySpec) -> RenderableType:
     """Arms, budgets, estimated images, objectives, data and search spaces of a study; downloads nothing."""
     try:
         prepared, missing = prepare(spec, download=False), None
-    except DataError as error:
+    except MissingDataError as error:
         prepared, missing = None, str(error)
     n_arms, n_trials = len(spec.arms), len(spec.arms) * spec.trials
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

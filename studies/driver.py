@@ -96,12 +96,8 @@ class StudyDriver:
         """Tune is done with a trial; its end, if it had one, is in the ledger by now."""
         suggestion = self._suggestions.pop(tune_id)
         if tune_id not in self._ends:
-            if not died:
-                return  # interrupted: no end, so a resumed run starts it again
-            reason = "the trial's process died more often than it may"
-            self._suggestions[tune_id] = suggestion
-            self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": reason})
-            del self._suggestions[tune_id]
+            reason = "the trial's process died or could not start, more often than it may" if died else "the trial ended without a result"
+            self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": f"{reason}; see run.log"})
         end = self._ends.pop(tune_id)
         outcome = end_outcome(end)
         self.search.tell(suggestion.arm.name, suggestion.number, outcome)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bsd_core.errors import StorageError, one_line
+
 Event = dict[str, Any]
 
 
@@ -26,14 +28,22 @@ class Ledger:
         self.path = path
         if path.exists():
             _cut_half_line(path)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
 
     def append(self, event: Event, *, sync: bool = False) -> None:
-        """Write one event; with `sync`, return only when it is on the disk."""
-        self._file.write(json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n")
-        self._file.flush()
-        if sync:
-            os.fsync(self._file.fileno())
+        """Write one event; with `sync`, return only when it is on the disk.
+
+        Raises:
+            StorageError: the disk is full, or cannot be written for another reason.
+        """
+        rest = memoryview(json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            if sync:
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise StorageError(f"Cannot write {str(self.path)!r}: {one_line(error, limit=120)}.") from error
 
     def close(self) -> None:
         """No more events."""
@@ -78,7 +88,7 @@ def read_ledger(path: Path) -> LedgerContents:
 
 
 def parse_lines(lines: Iterable[bytes]) -> LedgerContents:
-    """Events of JSON lines; a line that is no JSON object with an `event` counts as broken."""
+    """Events of JSON lines; a line that is no JSON object, or lacks what its kind of event must have, counts as broken."""
     events: list[Event] = []
     broken = 0
     for line in lines:
@@ -88,8 +98,28 @@ def parse_lines(lines: Iterable[bytes]) -> LedgerContents:
             event = json.loads(line)
         except (ValueError, RecursionError):
             event = None
-        if isinstance(event, dict) and isinstance(event.get("event"), str):
+        if isinstance(event, dict) and _is_whole(event):
             events.append(event)
         else:
             broken += 1
     return LedgerContents(events, broken)
+
+
+_NEEDS: dict[str, dict[str, type]] = {
+    "suggest": {
+        **dict.fromkeys(("phase", "arm", "method", "condition", "noise_kind", "trial_id"), str),
+        **dict.fromkeys(("trial_number", "seed"), int),
+        "params": dict,
+    },
+    "epochs": {"trial_id": str, "rows": list},
+    "end": {"trial_id": str, "state": str, "metrics": dict, "evaluations": list, "reliability": list},
+}
+
+
+def _is_whole(event: Event) -> bool:
+    kind = event.get("event")
+    if not isinstance(kind, str) or not all(isinstance(event.get(name), type_) for name, type_ in _NEEDS.get(kind, {}).items()):
+        return False
+    if kind == "end" and event["state"] == "complete":
+        return all(isinstance(event["metrics"].get(name), int | float) for name in ("val_accuracy", "val_ece"))
+    return True

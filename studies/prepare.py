@@ -63,15 +63,16 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
     given = {condition.name: _given_labels(spec, source, condition, train, val) for condition in spec.conditions}
     fingerprint = f"{train.fingerprint()}{val.fingerprint()}"
     noise = {name: _fingerprint(*labels) for name, labels in given.items()}
+    shifted_rows = _shifted_rows(spec, val)
     data = SearchData(
         train_images=train.images,
         train_targets=train.targets,
         val_images=val.images,
         val_targets=val.targets,
         given=given,
-        shifted_rows=_shifted_rows(spec, val),
+        shifted_rows=shifted_rows,
         n_classes=images.n_classes,
-        fingerprint=_fingerprint(np.frombuffer(f"{fingerprint}{noise}".encode(), dtype=np.uint8)),
+        fingerprint=_fingerprint(np.frombuffer(f"{fingerprint}{noise}".encode(), dtype=np.uint8), shifted_rows),
     )
     return PreparedStudy(
         data=data,
@@ -90,6 +91,9 @@ def _given_labels(spec: StudySpec, source: Source, condition: Condition, train: 
             f"Asymmetric noise must know which class each class is mistaken for, and {spec.dataset!r} brings no such map. "
             "Give one in the condition: {kind: asymmetric, rate: ..., mapping: {0: 1, 1: 0, ...}}."
         )
+
+    if condition.kind != "none" and round(condition.rate * len(train)) == 0:
+        raise ConfigError(f"Condition {condition.name} would spoil none of the {len(train)} training labels; raise its rate.")
 
     def spoil(part: ImageSet, split: str) -> Int64:
         seed = derive_seed(spec.seed, "noise", split)

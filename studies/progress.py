@@ -33,14 +33,14 @@ class RunningTrial:
 class ArmProgress:
     """Results of one arm so far."""
 
-    accuracy: list[float] = field(default_factory=list)
-    ece: list[float] = field(default_factory=list)
+    points: list[tuple[float, float]] = field(default_factory=list)  # (accuracy, ece): one append, so a drawing thread sees whole points
     failed: int = 0
 
     def front(self) -> list[tuple[float, float]]:
         """Non-dominated (accuracy, ece), most accurate first, without repeats."""
-        kept = non_dominated(self.accuracy, self.ece)
-        return sorted({point for point, on in zip(zip(self.accuracy, self.ece, strict=True), kept, strict=True) if on}, reverse=True)
+        points = list(self.points)
+        kept = non_dominated([accuracy for accuracy, _ in points], [ece for _, ece in points])
+        return sorted({point for point, on in zip(points, kept, strict=True) if on}, reverse=True)
 
 
 class StudyProgress:
@@ -70,7 +70,7 @@ class StudyProgress:
     @property
     def finished(self) -> int:
         """Finished trials so far, those of an earlier process included."""
-        return sum(len(arm.accuracy) for arm in self.arms.values())
+        return sum(len(arm.points) for arm in self.arms.values())
 
     @property
     def failed(self) -> int:
@@ -95,8 +95,7 @@ class StudyProgress:
         if values is None:
             self.arms[arm].failed += 1
         else:
-            self.arms[arm].accuracy.append(values[0])
-            self.arms[arm].ece.append(values[1])
+            self.arms[arm].points.append(values)
 
     def seconds_left(self) -> float | None:
         """Estimate from the pace of epochs in this process; None before there is one."""
@@ -109,8 +108,8 @@ class StudyProgress:
     def _running(self) -> list[RunningTrial]:
         return list(self.running.values())
 
-    def render(self, width: int) -> RenderableType:
-        """The whole view, for a terminal of `width` columns."""
+    def render(self) -> RenderableType:
+        """The whole view."""
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_column(no_wrap=True)
         head.add_column(ratio=1)
@@ -140,7 +139,7 @@ class StudyProgress:
             shown = "  ".join(f"{accuracy * 100:.1f}/{ece * 100:.1f}" for accuracy, ece in front[:3])
             more = f"  +{len(front) - 3}" if len(front) > 3 else ""
             failed = f"  {arm.failed} failed" if arm.failed else ""
-            table.add_row(Text(name), f"{len(arm.accuracy)}/{self.trials}", Text(shown + more + failed))
+            table.add_row(Text(name), f"{len(arm.points)}/{self.trials}", Text(shown + more + failed))
         return table
 
 
@@ -187,7 +186,7 @@ class LiveView:
         )
 
     def _draw(self) -> RenderableType:
-        return self._progress.render(self._console.width)
+        return self._progress.render()
 
     def start(self) -> None:
         """Begin to draw."""

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.text import Text
 
-from bsd_core.errors import DataError, one_line
+from bsd_core.errors import DataError, StorageError, one_line
 from studies import cluster
 from studies.driver import StudyDriver
 from studies.front import collect_front, render_front
@@ -30,7 +31,7 @@ from studies.search import StudySearch, export_journal
 from studies.spec import StudySpec
 from studies.tables import Tables, build_tables, write_tables
 
-DONE, FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
 
 def run_study(study: str, spec: StudySpec, results: Path) -> int:
@@ -39,11 +40,12 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
     Raises:
         BSDError: the input is wrong; nothing was started and nothing was written.
     """
-    check_writable(results)
     prepared, address = _prepared(spec)
+    check_writable(results)
     provenance = collect_provenance(study, spec, prepared)
     with _joined_ray(address, spec, prepared) as slots:
         run = create_run(results, study, spec)
+        provenance["slots"] = slots
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
         with run.lock():
             return _search(run, spec, prepared, slots, earlier=[])
@@ -85,7 +87,7 @@ def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
 def _status(text: str) -> AbstractContextManager[object]:
     """A spinner with `text` on a terminal, nothing elsewhere."""
     console = our_console()
-    return console.status(text) if console.is_terminal else nullcontext()
+    return console.status(Text(text)) if console.is_terminal else nullcontext()
 
 
 @contextmanager
@@ -113,6 +115,8 @@ def _search(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int
         driver = StudyDriver(search, ledger, progress, view)
         driver.replay(earlier)
         view.start()
+        if not search.repeatable:
+            view.note(f"{slots} slots for {len(search.arms)} arms: suggestions depend on timing, so this run will not repeat exactly.")
         try:
             if not search.done:
                 settings, gpus = prepared.settings, spec.gpus_per_trial
@@ -146,11 +150,13 @@ def _termination_as_interrupt() -> Iterator[list[int]]:
 
 def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Exception | None = None, *, terminated: bool = False) -> int:
     """Write what there is, show it, and say how the run ended."""
-    tables = write_results(run, search)
-    if tables is not None:
-        show_front(run, tables, console)
-    results = shlex.quote(str(run.path.parents[run.study.count("/") + 1]))
-    resume = f"{shlex.quote(_shown(Path(sys.executable)))} -m studies resume {run.study} --results {results}"
+    try:
+        tables = write_results(run, search)
+        if tables is not None:
+            show_front(run, tables, console)
+    except StorageError as error:
+        problem = problem or error
+    resume = f"{shlex.quote(_shown(Path(sys.executable)))} -m studies resume {shlex.quote(_shown(run.path))}"
     if problem is not None:
         say(console, f"The run failed: {one_line(problem)}. See {run.log}. Finish it with: {resume}")
         return FAILED
@@ -197,10 +203,10 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     figures = save_figure(draw_front(info), run.figures, "front") if info.n_points else []
     trials = f"{info.n_points} finished trials" + (f", {info.n_failed} failed" if info.n_failed else "")
     say(console, f"{trials}, in {_shown(run.path)}")
-    say(console, "  tables   tables/trials.parquet  epochs.parquet  evaluations.parquet  reliability.parquet")
+    say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
     if figures:
         say(console, "  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures))
-    say(console, "  trials   optuna-dashboard optuna.journal opens them; ledger.jsonl is the raw record")
+    say(console, "  search   optuna.journal (optuna-dashboard opens it); ledger.jsonl is the raw record")
 
 
 def _shown(path: Path) -> str:

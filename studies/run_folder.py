@@ -113,6 +113,8 @@ def create_run(results: Path, study: str, spec: StudySpec) -> RunFolder:
         StorageError: it cannot be written.
     """
     text = dump_yaml(spec.model_dump())
+    if check_spec(parse_yaml(text, where="study.yaml"), where="study.yaml") != spec:  # before anything is made
+        raise ConfigError("The study cannot be written down as YAML and read back; avoid odd characters in its texts.")
     token = hashlib.blake2b(f"{text}{os.getpid()}{time.time_ns()}".encode(), digest_size=3).hexdigest()
     run = RunFolder(study, results / study / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token}")
     try:
@@ -134,14 +136,14 @@ def _point_latest(run: RunFolder) -> None:
 
 
 def check_writable(results: Path) -> None:
-    """Make the results folder and a file in it, and remove the file.
+    """Write a file where the results folder is, or would be made, and remove it; nothing else is made.
 
     Raises:
         StorageError: that fails.
     """
+    place = next((folder for folder in (results, *results.parents) if folder.exists()), results)
     try:
-        results.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=results) as file:
+        with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"\0" * 4096)
     except OSError as error:
         raise StorageError(
@@ -167,7 +169,11 @@ def find_run(results: Path, name: str) -> RunFolder:
         runs = sorted(run for run in folder.glob("*") if _RUN_ID.fullmatch(run.name)) if folder.is_dir() else []
         if runs:
             return RunFolder(name, runs[-1])
-    known = sorted({link.parent.relative_to(results).as_posix() for link in results.rglob("latest")}) if results.is_dir() else []
+    known = (
+        sorted({link.parent.relative_to(results).as_posix() for link in [*results.glob("*/latest"), *results.glob("*/*/latest")]})
+        if results.is_dir()
+        else []
+    )
     have = f"There are runs of {', '.join(known)}." if known else "There are no runs yet; start one with: make study STUDY=label_noise."
     raise ConfigError(f"No run of {shown(name)} in {str(results)!r}. {have}")
 

@@ -17,6 +17,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
+from bsd_core.errors import DataError
 from bsd_core.seeds import derive_seed
 from search_spaces import SHARED, Settings, get_search_space
 from studies.spec import Arm, StudySpec
@@ -108,13 +109,14 @@ class ArmSearch:
             number, self.issued = self.issued, self.issued + 1
             enqueued = self.space.published[number] if number < len(self.space.published) else None
         if enqueued:
-            self.study.enqueue_trial(dict(enqueued), user_attrs={"source": "published"})
+            self.study.enqueue_trial(dict(enqueued))
         self.study.sampler = optuna.samplers.TPESampler(
             seed=derive_seed(self._seed, "sampler", self.arm.name, number) % 2**32,
             n_startup_trials=max(len(self.space.published) + 1, min(10, self.n_trials // 3)),
         )
         trial = self.study.ask(self.space.searched)
-        trial.set_user_attr("number", number)
+        for name, value in self._attributes(number).items():
+            trial.set_user_attr(name, value)
         self._open[number] = trial.number
         return self._suggestion(number, {**self.space.constant, **trial.params})
 
@@ -143,9 +145,13 @@ class ArmSearch:
                 params=searched,
                 distributions=self.space.searched,
                 values=None if outcome.values is None else list(outcome.values),
-                user_attrs={"number": number},
+                user_attrs=self._attributes(number),
             )
         )
+
+    def _attributes(self, number: int) -> dict[str, Any]:
+        """What the Optuna export says of a trial besides its settings and values."""
+        return {"number": number, "source": "published" if number < len(self.space.published) else "sampler"}
 
     def _suggestion(self, number: int, params: dict[str, Any]) -> Suggestion:
         return Suggestion(
@@ -153,7 +159,7 @@ class ArmSearch:
             arm=self.arm,
             number=number,
             params={name: float(value) for name, value in params.items()},
-            seed=derive_seed(self._seed, "trial", self.arm.name, number),
+            seed=derive_seed(self._seed, "trial", number),  # the same in every arm: arms are compared on equal seeds,
         )
 
 
@@ -202,13 +208,18 @@ class StudySearch:
 
         Returns:
             (arm, outcome) of the trials that ended.
+
+        Raises:
+            DataError: a trial is of an arm, or lacks a setting, of this study.
         """
         events = list(events)
         ended = {event["trial_id"]: end_outcome(event) for event in events if event["event"] == "end"}
-        suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest"}
+        suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest" and event["phase"] == "search"}
         outcomes = []
         for trial_id, event in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
             outcome = ended.get(trial_id)
+            if event["arm"] not in self.arms or not set(self.arms[event["arm"]].space.searched) <= set(event["params"]):
+                raise DataError(f"The ledger's trial {trial_id} does not belong to this study: was study.yaml changed? Start a new run.")
             self.arms[event["arm"]].replay(event["trial_number"], event["params"], outcome)
             if outcome is not None:
                 outcomes.append((event["arm"], outcome))

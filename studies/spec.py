@@ -5,6 +5,7 @@ Unknown fields, wrong types and impossible values are refused before anything st
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -70,7 +71,7 @@ class Condition(_Strict):
     @property
     def name(self) -> str:
         """`none`, or kind and percent, e.g. `symmetric_40`."""
-        return self.kind if self.kind == "none" else f"{self.kind}_{self.rate * 100:g}"
+        return self.kind if self.kind == "none" else f"{self.kind}_{self.rate * 100:.10g}"
 
     @model_validator(mode="before")
     @classmethod
@@ -119,7 +120,9 @@ class Evaluate(_Strict):
     corruptions: Annotated[list[str], BeforeValidator(_listed)] = Field(
         default=["all"], validate_default=True, description="corruption names, `all`, or an empty list"
     )
-    severities: Annotated[list[int], BeforeValidator(_listed)] = Field(default=[1, 2, 3, 4, 5], description="of 1 to 5")
+    severities: Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)] = Field(
+        default=[1, 2, 3, 4, 5], description="of 1 to 5"
+    )
     images: Count | None = Field(default=None, description="corrupt a stratified subset of this many validation images; null: all")
 
     @field_validator("corruptions")
@@ -261,6 +264,8 @@ class StudySpec(_Strict):
             raise ConfigError("resnet18 has a fixed width: leave `width` out, or choose resnet8 or resnet20.")
         if 0 < self.gpus_per_trial < 0.01:
             raise ConfigError(f"gpus_per_trial is 0 or at least 0.01, but got {self.gpus_per_trial:g}.")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise ConfigError(f"gpus_per_trial above 1 is a whole number, but got {self.gpus_per_trial:g}.")
         if self.nesterov and self.momentum == 0:
             raise ConfigError("`momentum > 0` must hold with nesterov, but got momentum=0.")
         self._check_fixed()
@@ -381,7 +386,7 @@ def field_documentation() -> list[tuple[str, str, str]]:
         for name, info in model.model_fields.items():
             if prefix + name == "evaluate":
                 continue
-            default = "required" if info.is_required() else "null" if info.default is None else str(info.default)
+            default = "required" if info.is_required() else json.dumps(info.default)
             rows.append((prefix + name, default, info.description or ""))
     return rows
 

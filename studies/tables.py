@@ -144,6 +144,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
                 ended[event["trial_id"]] = event
     rows = [_trial_row(suggested[trial_id], end, constants) for trial_id, end in ended.items() if trial_id in suggested]
     rows.sort(key=lambda row: (row["phase"], row["trial_number"], row["arm"]))
+    epochs = {key: row for key, row in epochs.items() if key[0] in ended}
     names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("param_")))  # in their spaces' order
     descriptions = [pa.field(name, _FLOAT, metadata={"description": "hyperparameter; null where the method has none"}) for name in names]
     schema = pa.schema([*TRIALS, *descriptions])
@@ -196,7 +197,9 @@ def read_tables(run: RunFolder) -> Tables:
     for field in fields(Tables):
         path = run.tables / f"{field.name}.parquet"
         if not path.is_file():
-            raise DataError(f"No table {str(path)!r}: the run has no finished trial yet, or its tables were removed.")
+            raise DataError(
+                f"No table {str(path)!r}: tables are written when a run ends. Build them with: python -m studies front {run.path}"
+            )
         try:
             table = pq.read_table(path)
         except (pa.ArrowException, OSError) as error:

@@ -145,8 +145,3 @@ def _mapping_table(mapping: Mapping[int, int] | None, n_classes: int) -> Int64:
         require(in_range and true != wrong, f"0 <= class < {n_classes}, mapped to another class", mapping={true: wrong})
         table[true] = wrong
     return table
-
-
-def wrong_share(given: Any, true: Any) -> float:
-    """Share of labels that are wrong, in [0, 1]."""
-    return float(np.mean(np.asarray(given) != np.asarray(true)))

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ from bsd_core.config import AugmentConfig
 from bsd_core.data.images import ImageSet, Int64, UInt8
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
 from bsd_core.data.splits import stratified_split
-from bsd_core.errors import DataError, one_line, shown, unknown_name
+from bsd_core.errors import DataError, MissingDataError, one_line, shown, unknown_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ def _torchvision(class_name: str, name: str, augment: AugmentConfig) -> Callable
             parts = splits()
         except RuntimeError as missing:
             if not download:
-                raise DataError(
+                raise MissingDataError(
                     f"No {name} files in {str(data_dir)!r} and download is off. Put torchvision's {class_name} files there, "
                     "set data_dir=..., or set download=true."
                 ) from missing
@@ -163,6 +164,7 @@ SOURCES: Final[dict[str, Callable[[Path, bool], Source]]] = {
 
 IMAGE_COLUMNS: Final = ("img", "image")
 LABEL_COLUMNS: Final = ("label", "fine_label")
+_MAX_CLASSES: Final = 1_000_000
 
 
 def _load_parquet(name: str, path: str) -> Source:
@@ -188,9 +190,13 @@ def _load_parquet(name: str, path: str) -> Source:
     parts = {split: _read_shards(files) for split, files in shards.items()}
     grey = all(part.grey for part in parts.values())
     names = next((part.class_names for part in parts.values() if part.class_names), ())
-    highest = max(int(part.labels.max()) for part in parts.values())
-    if not names and highest >= max(1000, sum(len(part.labels) for part in parts.values())):
-        raise DataError(f"{str(root)!r}: label {highest} would mean more classes than there are images.")
+    occurring = np.unique(np.concatenate([part.labels for part in parts.values()]))
+    highest = int(occurring[-1])
+    if not names and len(occurring) < (highest + 1) / 2:
+        raise DataError(
+            f"{str(root)!r}: labels go up to {highest}, but only {len(occurring)} different ones occur. A stray label? "
+            "Otherwise number the classes from 0 without gaps."
+        )
     n_classes = len(names) or 1 + highest
     sets = {split: ImageSet(part.pixels[:, :1] if grey else part.pixels, part.labels, max(2, n_classes)) for split, part in parts.items()}
     sizes = {split: images.image_size for split, images in sets.items()}
@@ -258,7 +264,10 @@ def _read_shards(files: list[Path]) -> _ParquetPart:
             raise DataError(f"{file}: column {label!r} has {table[label].null_count} empty labels.")
         encoded += values.to_pylist()
         where += [(file, row) for row in range(len(table))]
-        labels.append(table[label].to_numpy().astype(np.int64))
+        values = table[label].to_numpy()
+        if len(values) and not 0 <= int(values.min()) <= int(values.max()) < _MAX_CLASSES:
+            raise DataError(f"{file}: labels run from {values.min()} to {values.max()}; they must lie in [0, {_MAX_CLASSES}).")
+        labels.append(values.astype(np.int64))
         class_names = class_names or _class_names(schema.metadata, label)
     if not encoded:
         raise DataError(f"{', '.join(map(str, files))}: no rows.")
@@ -296,7 +305,7 @@ def _decode(data: bytes | None, where: str) -> tuple[UInt8, bool]:
             grey = image.mode in ("1", "L", "LA", "La")
             rgb = np.asarray(image.convert("RGB"), dtype=np.uint8)
     except Exception as error:
-        reason = "empty" if not data else one_line(error, limit=80).replace(str(io.BytesIO), "bytes")
+        reason = "empty" if not data else re.sub(r"<_io.BytesIO[^>]*>", "", one_line(error, limit=120)).strip()
         raise DataError(f"{where}: broken image bytes ({reason}).") from error
     return rgb.transpose(2, 0, 1), grey
 

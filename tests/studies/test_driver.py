@@ -175,7 +175,7 @@ def test_the_search_hears_the_objectives_and_the_view_the_result(bench: Bench, m
     monkeypatch.setattr(bench.search, "tell", lambda *outcome: told.append(outcome))
     bench.run("t0", accuracy=0.75)
     assert told == [("cross_entropy/none", 0, Outcome(values=(0.75, 0.1)))]
-    assert bench.progress.arms["cross_entropy/none"].accuracy == [0.75]
+    assert bench.progress.arms["cross_entropy/none"].points == [(0.75, 0.1)]
     assert bench.progress.running == {}
 
 
@@ -187,8 +187,8 @@ def test_two_trials_at_once_do_not_mix(make_bench: MakeBench) -> None:
         bench.driver.receive(tune_id, bench.message(tune_id, accuracy))
     for tune_id in ("a", "b"):
         bench.driver.complete(tune_id, died=False)
-    assert bench.progress.arms["cross_entropy/none"].accuracy == [0.7]
-    assert bench.progress.arms["bsd/none"].accuracy == [0.5]
+    assert bench.progress.arms["cross_entropy/none"].points == [(0.7, 0.1)]
+    assert bench.progress.arms["bsd/none"].points == [(0.5, 0.1)]
 
 
 def test_a_study_ends_when_every_arm_has_its_budget(bench: Bench) -> None:
@@ -250,14 +250,14 @@ def test_a_trial_that_ended_before_its_process_died_keeps_its_result(bench: Benc
     assert bench.search.arms["cross_entropy/none"].completed == 1
 
 
-def test_an_interrupted_trial_has_no_end_and_is_not_told(bench: Bench) -> None:
+def test_a_trial_that_ends_without_a_result_is_a_failure_so_that_the_study_does_not_wait_for_ever(bench: Bench) -> None:
     bench.driver.suggest("t0")
     bench.driver.receive("t0", bench.message("t0", epochs=[1], end=False))
     bench.driver.complete("t0", died=False)
-    assert [event["event"] for event in bench.events] == ["suggest", "epochs"]
+    assert [event["event"] for event in bench.events] == ["suggest", "epochs", "end"]
+    assert bench.events[-1]["error"] == "the trial ended without a result; see run.log"
     arm = bench.search.arms["cross_entropy/none"]
-    assert (arm.completed, arm.failed) == (0, 0)
-    assert not bench.search.done
+    assert (arm.completed, arm.failed, arm.running) == (0, 1, 0)
 
 
 def test_a_trial_that_tune_starts_again_counts_once(bench: Bench) -> None:

@@ -8,14 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bsd_core.errors import StorageError
 from studies.ledger import Event, Ledger, parse_lines, read_ledger
 from tests._dummies import PROPERTY
-from tests.studies._dummies import write_ledger
+from tests.studies._dummies import make_end, make_suggest, write_ledger
 
-EVENTS: list[Event] = [
-    {"event": "suggest", "trial_id": "a", "params": {"learning_rate": 0.1}},
-    {"event": "end", "trial_id": "a", "error": "ünlucky\nline"},
-]
+EVENTS: list[Event] = [make_suggest("bsd/none", 0), {**make_end("bsd/none", 0, 0.9), "error": "ünlucky\nline"}]
 
 
 def test_what_is_appended_is_read_in_order(tmp_path: Path) -> None:
@@ -127,3 +125,34 @@ def test_any_bytes_are_read_without_an_error(content: bytes) -> None:
     lines = content.split(b"\n")
     contents = parse_lines(lines)
     assert len(contents.events) + contents.broken_lines == sum(bool(line.strip()) for line in lines)
+
+
+def without(event: Event, name: str) -> Event:
+    return {key: value for key, value in event.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"event": "end"},
+        without(make_suggest("bsd/none", 0), "trial_number"),
+        {**make_suggest("bsd/none", 0), "params": []},
+        {"event": "epochs", "trial_id": "a"},
+        without(make_end("bsd/none", 0, 0.9), "metrics"),
+        {**make_end("bsd/none", 0, 0.9), "metrics": {"val_accuracy": 0.9}},
+        {**make_end("bsd/none", 0, 0.9), "evaluations": None},
+    ],
+)
+def test_an_event_that_lacks_what_its_kind_must_have_is_counted_as_broken(event: Event) -> None:
+    contents = parse_lines([json.dumps(event).encode()])
+    assert (contents.events, contents.broken_lines) == ([], 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_is_an_error_of_ours_and_the_ledger_still_closes() -> None:
+    ledger = Ledger.__new__(Ledger)
+    ledger.path = Path("/dev/full")
+    ledger._file = ledger.path.open("ab", buffering=0)
+    with pytest.raises(StorageError, match="No space left on device"):
+        ledger.append(EVENTS[0])
+    ledger.close()

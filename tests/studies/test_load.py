@@ -35,5 +35,5 @@ def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_without_tables_is_refused(tmp_path: Path) -> None:
     make_run(tmp_path)
-    with pytest.raises(DataError, match=r"No table '.*trials\.parquet': the run has no finished trial yet"):
+    with pytest.raises(DataError, match=r"No table '.*trials\.parquet': tables are written when a run ends"):
         studies.load("mine", results=tmp_path)

@@ -27,7 +27,7 @@ def start(progress: StudyProgress, arm: str, number: int) -> str:
 
 
 def show(progress: StudyProgress, width: int = 80) -> str:
-    return "\n".join(render(progress.render(width), width=width))
+    return "\n".join(render(progress.render(), width=width))
 
 
 def row(epoch: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def test_trials_of_an_earlier_process_count_as_finished() -> None:
 
 
 def test_the_front_so_far_is_without_repeats_and_from_the_most_accurate() -> None:
-    arm = ArmProgress(accuracy=[0.8, 0.9, 0.8, 0.7], ece=[0.1, 0.3, 0.1, 0.2])
+    arm = ArmProgress(points=[(0.8, 0.1), (0.9, 0.3), (0.8, 0.1), (0.7, 0.2)])
     assert arm.front() == [(0.9, 0.3), (0.8, 0.1)]
 
 

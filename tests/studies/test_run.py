@@ -158,7 +158,7 @@ def test_a_run_that_is_cut_says_how_to_go_on_and_goes_on(
     assert run_study("mine", make_spec(), results) == code
     screen = capfd.readouterr().out
     assert any(line.startswith(word) for line in screen.splitlines())
-    assert resume_command(screen) == ["python", "-m", "studies", "resume", "mine", "--results", str(results)]
+    assert resume_command(screen) == ["python", "-m", "studies", "resume", str(newest(results).path)]
     before = studies.load("mine", results=results)
     assert len(before.trials) == 3
 
@@ -172,7 +172,7 @@ def test_a_run_that_is_cut_says_how_to_go_on_and_goes_on(
 
 
 def test_the_exit_codes_are_those_of_the_contract() -> None:
-    assert (DONE, FAILED, run_module.WRONG_INPUT, INTERRUPTED, TERMINATED) == (0, 1, 2, 130, 143)
+    assert (DONE, FAILED, INTERRUPTED, TERMINATED) == (0, 1, 130, 143)
 
 
 def test_a_crash_is_told_in_one_line_and_in_full_in_the_log(
@@ -205,7 +205,7 @@ def test_the_resume_command_can_be_pasted_whatever_the_folder(
 ) -> None:
     tune["play"] = stop_after(0, interrupt)
     run_study("mine", make_spec(), tmp_path / folder)
-    assert resume_command(capfd.readouterr().out)[-1] == str(tmp_path / folder)
+    assert resume_command(capfd.readouterr().out)[-1] == str(newest(tmp_path / folder).path)
 
 
 def test_a_run_that_is_cut_before_its_first_trial_ended_can_be_resumed(tune: dict[str, Any], tmp_path: Path) -> None:
@@ -340,6 +340,14 @@ def test_the_screen_says_where_results_are(folder: str, tmp_path: Path, monkeypa
     console = Console(file=io.StringIO(), width=80)
     show_front(run, tables, console)
     assert f"in {run.path.relative_to(tmp_path)}\n" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_spinner_shows_a_data_set_name_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(run_module, "our_console", lambda: console)
+    with run_module._status("loading parquet:/data[/old] [red]x"):
+        pass
+    assert "loading parquet:/data[/old] [red]x" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_toy_data_have_the_form_of_prepared_data() -> None:

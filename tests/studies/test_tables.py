@@ -146,11 +146,11 @@ def test_a_trial_that_was_run_again_counts_once_with_its_last_word() -> None:
     assert (len(tables.evaluations), len(tables.reliability)) == (1, 2)
 
 
-def test_a_trial_that_has_not_ended_has_no_row_but_its_epochs() -> None:
+def test_a_trial_that_has_not_ended_has_no_row_anywhere() -> None:
     events = [*make_events(("bsd/none", 0, 0.9, 0.1)), make_suggest("bsd/none", 1), make_epochs("bsd/none", 1, make_epoch(1))]
     tables = build_tables(events, CONSTANTS)
     assert tables.trials["trial_id"].to_pylist() == ["bsd-none-0000"]
-    assert tables.epochs["trial_id"].to_pylist() == ["bsd-none-0000", "bsd-none-0000", "bsd-none-0001"]
+    assert tables.epochs["trial_id"].to_pylist() == ["bsd-none-0000", "bsd-none-0000"]
 
 
 def test_an_end_without_a_beginning_is_left_out() -> None:

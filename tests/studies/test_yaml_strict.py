@@ -108,7 +108,7 @@ def test_a_tag_behind_a_declared_handle_is_refused_too(tmp_path: Path) -> None:
     assert not made.exists()
 
 
-@pytest.mark.parametrize("value", ["!!bool x", "!!timestamp 3", "!!int ''", "!!float ''", "!!int x", "!!map x", "!!binary x", "=", "0x_"])
+@pytest.mark.parametrize("value", ["!!bool x", "!!timestamp 3", "!!int ''", "!!float ''", "!!int x", "!!map x", "!!binary x", "="])
 def test_values_that_contradict_their_tag_are_refused_in_one_line(value: str) -> None:
     with pytest.raises(ConfigError, match=r"^mine\.yaml.*: not valid YAML: .+\.$") as caught:
         parse(f"a: {value}")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsd_core.data.label_noise import ASYMMETRIC_MAPS, NOISE_KINDS, next_in_group, spoil_labels, wrong_share
+from bsd_core.data.label_noise import ASYMMETRIC_MAPS, NOISE_KINDS, next_in_group, spoil_labels
 from bsd_core.errors import ConfigError
 from tests._dummies import PROPERTY, Float64, Int64, load_shared_golden
 
@@ -216,8 +215,3 @@ def test_noise_that_cannot_be_made_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         spoil_labels(make_balanced(100, n_classes), kind, rate, n_classes=n_classes, seed=0, mapping=mapping)
-
-
-@pytest.mark.parametrize("kind_of", [np.array, torch.tensor])
-def test_wrong_share_counts_the_labels_that_differ(kind_of: Any) -> None:
-    assert wrong_share(kind_of([0, 1, 2, 3]), kind_of([0, 1, 1, 3])) == 1 / 4
