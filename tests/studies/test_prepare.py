@@ -182,3 +182,13 @@ def test_missing_files_without_download_are_refused_and_nothing_is_made(tmp_path
 def test_a_path_that_cannot_be_is_refused_as_missing(path: str) -> None:
     with pytest.raises(DataError, match=r"No such file or folder: '"):
         prepared(dataset=f"parquet:{path}")
+
+
+def test_noise_that_spoils_no_label_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"Condition symmetric_0\.01 would spoil none of the 1150 training labels"):
+        prepared(conditions=["symmetric:0.0001"])
+
+
+def test_the_fingerprint_of_the_data_knows_which_images_are_corrupted() -> None:
+    few, more = (prepared(evaluate={"corruptions": "pixelate", "images": n}).data.fingerprint for n in (10, 20))
+    assert few != more

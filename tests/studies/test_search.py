@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
+from bsd_core.errors import DataError
 from bsd_core.seeds import derive_seed
 from search_spaces import SEARCH_SPACES
 from studies.search import ArmSpace, Outcome, StudySearch, Suggestion, export_journal, split_params
@@ -384,3 +385,16 @@ def test_a_rebuilt_search_exports_the_same_trials(tmp_path: Path) -> None:
         return [(trial.params, trial.values, trial.state) for study in load_journal(tmp_path / name).values() for trial in study.trials]
 
     assert facts(rebuild(StudySearch(spec, slots=1), whole, []), "second") == facts(search, "first")
+
+
+def test_a_ledger_of_another_study_is_refused() -> None:
+    event = {"event": "suggest", "phase": "search", "trial_id": "x", "arm": "cs_kd/none", "trial_number": 0, "params": {}}
+    with pytest.raises(DataError, match=r"trial x does not belong to this study: was study\.yaml changed\?"):
+        StudySearch(make_spec(), slots=1).replay([event])
+
+
+def test_trials_of_the_confirm_phase_are_no_trials_of_the_search() -> None:
+    search = StudySearch(make_spec(), slots=1)
+    event = {"event": "suggest", "phase": "confirm", "trial_id": "x", "arm": "bsd/none", "trial_number": 0, "params": {}}
+    assert search.replay([event]) == []
+    assert search.arms["bsd/none"].issued == 0

@@ -629,3 +629,30 @@ def test_generated_overrides_give_a_study_or_one_line(tmp_path: Path, overrides:
 def test_loading_a_shipped_study_shows_a_short_path() -> None:
     with pytest.raises(ConfigError, match=r"^studies/quick\.yaml with your overrides: trials: "):
         load_spec(STUDY_FOLDER / "quick.yaml", ["trials=0"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gpus_per_trial": 1.5}, r"gpus_per_trial above 1 is a whole number, but got 1\.5"),
+        ({"gpus_per_trial": 0.001}, r"gpus_per_trial is 0 or at least 0\.01, but got 0\.001"),
+        ({"evaluate": {"severities": []}}, r"evaluate\.severities: .*at least 1 item"),
+        ({"batch_size": 1}, r"batch_size: input should be greater than or equal to 2, but got 1"),
+    ],
+)
+def test_budgets_that_cannot_be_meant_are_refused(changes: dict[str, Any], message: str) -> None:
+    refused(make_document(**changes), message)
+
+
+@pytest.mark.parametrize("text", ["010", "1:30", "0x10", "1_000"])
+def test_only_decimal_integers_are_numbers(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"trials: input should be a valid integer, but got '{text}'"):
+        load_spec(write_study(tmp_path), [f"trials={text}"])
+
+
+def test_close_rates_have_names_of_their_own() -> None:
+    names = [
+        condition.name
+        for condition in check_spec(make_document(conditions=["symmetric:0.99999999", "symmetric:0.4"]), where="x").conditions
+    ]
+    assert names == ["symmetric_99.999999", "symmetric_40"]

@@ -355,6 +355,8 @@ def png(height: int = 8, width: int = 8) -> bytes:
         ({"img": [{"bytes": png(), "path": "a"}, None], "label": [0, 1]}, r"row 1: broken image bytes \(empty\)"),
         ({"img": [png(), png(8, 9)], "label": [0, 1]}, r"row 1: image of 9x8 pixels among images of 8x8\. All images must have one size"),
         ({"img": [png(), png()], "label": [-1, 1]}, r"labels run from -1 to 1"),
+        ({"img": [png()], "label": pa.array([2**64 - 1], pa.uint64())}, r"labels run from 18446744073709551615 to 18446744073709551615"),
+        ({"img": [png()] * 3, "label": [0, 1, 255]}, r"labels go up to 255, but only 3 different ones occur\. A stray label\?"),
     ],
 )
 def test_a_table_of_another_form_is_refused_in_one_line(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
