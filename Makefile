@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 		echo "error: Python 3.11 or newer is needed, but $(PYTHON) is $$($(PYTHON) --version 2>&1). Try make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
 	@echo "Setting up $(VENV): about 3 minutes and 6 GB, once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 study: $(READY) ## run a study
