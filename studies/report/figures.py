@@ -40,9 +40,12 @@ def draw_front(info: FrontInfo) -> Any:
         axis.set_visible(False)
     labels = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if labels:
-        figure.legend(labels.values(), labels.keys(), loc="outside upper right", ncols=min(4, len(labels)), frameon=False)
-    figure.supxlabel("expected calibration error, % (lower is better)", fontsize=10)
-    figure.supylabel("accuracy, % (higher is better)", fontsize=10)
+        figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    for index, axis in enumerate(axes[: len(info.conditions)]):
+        if index % n_columns == 0:
+            axis.set_ylabel("accuracy, % (higher is better)")
+        if index + n_columns >= len(info.conditions):
+            axis.set_xlabel("expected calibration error, % (lower is better)")
     title = f"{info.study}: {info.model} on {info.dataset}, n = {info.n_val} validation images, {info.validation_labels} labels"
     lines = textwrap.wrap(title, width=int(9 * figure.get_figwidth()))
     figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", parse_math=False)

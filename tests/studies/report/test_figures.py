@@ -94,8 +94,8 @@ def test_all_fronts_are_inside_the_axes_and_the_outside_is_counted() -> None:
 
 def test_axes_and_title_say_what_is_shown() -> None:
     figure = draw_front(make_info(*some_trials()))
-    assert "calibration error, %" in figure.get_supxlabel()
-    assert "accuracy, %" in figure.get_supylabel()
+    assert "calibration error, %" in figure.axes[0].get_xlabel()
+    assert "accuracy, %" in figure.axes[0].get_ylabel()
     assert " ".join(figure.get_suptitle().split()) == "mine: resnet8 on digits, n = 100 validation images, clean labels"
 
 
