@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from studies.ledger import Event, Ledger
@@ -23,6 +24,7 @@ class StudyDriver:
         self.search, self.ledger, self.progress, self.view = search, ledger, progress, view
         self._suggestions: dict[str, Suggestion] = {}  # by Tune's id of the trial
         self._ends: dict[str, Event] = {}
+        self._deaths: Counter[str] = Counter()  # by our id: processes that a trial lost for good
 
     def replay(self, events: list[Event]) -> None:
         """Take in an earlier process's ledger."""
@@ -96,6 +98,13 @@ class StudyDriver:
         """Tune is done with a trial; its end, if it had one, is in the ledger by now."""
         suggestion = self._suggestions.pop(tune_id)
         if tune_id not in self._ends:
+            # Tune retries a process that dies while it trains, but not one that dies between two trials; so we do, too.
+            self._deaths[suggestion.trial_id] += died
+            if died and self._deaths[suggestion.trial_id] <= _RETRIES:
+                self.search.arms[suggestion.arm.name].give_back(suggestion.number, suggestion.params)
+                self.progress.drop(suggestion.trial_id)
+                self.view.note(f"{suggestion.trial_id}: its process died; it starts again")
+                return
             reason = "the trial's process died or could not start, more often than it may" if died else "the trial ended without a result"
             self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": f"{reason}; see run.log"})
         end = self._ends.pop(tune_id)
@@ -107,4 +116,5 @@ class StudyDriver:
         self.view.update()
 
 
+_RETRIES = 3
 _NO_RESULT: Event = {"state": "failed", "epochs": 0, "train_seconds": 0.0, "metrics": {}, "evaluations": [], "reliability": []}

@@ -88,6 +88,10 @@ class StudyProgress:
         if trial_id in self.running:
             self.running[trial_id].latest = row
 
+    def drop(self, trial_id: str) -> None:
+        """A trial lost its process and waits to be started again."""
+        self.running.pop(trial_id, None)
+
     def end(self, trial_id: str | None, arm: str, values: tuple[float, float] | None) -> None:
         """A trial ended, or was found ended in the ledger."""
         if trial_id is not None:

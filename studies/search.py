@@ -88,6 +88,7 @@ class ArmSearch:
         self.study = optuna.create_study(study_name=arm.name, directions=list(DIRECTIONS))
         self.issued = self.completed = self.failed = 0
         self._open: dict[int, int] = {}  # our number -> Optuna's
+        self._parked: dict[int, int] = {}  # the same, of trials that were given back
         self._again: deque[tuple[int, dict[str, float]]] = deque()
 
     @property
@@ -104,6 +105,9 @@ class ArmSearch:
         """The next trial: one that was interrupted, else the next published point, else what Optuna suggests."""
         if self._again:
             number, params = self._again.popleft()
+            if number in self._parked:
+                self._open[number] = self._parked.pop(number)
+                return self._suggestion(number, params)
             enqueued: Settings | None = {name: params[name] for name in self.space.searched}
         else:
             number, self.issued = self.issued, self.issued + 1
@@ -129,6 +133,11 @@ class ArmSearch:
         else:
             self.completed += 1
             self.study.tell(optuna_number, list(outcome.values))
+
+    def give_back(self, number: int, params: dict[str, float]) -> None:
+        """The process of trial `number` died: hand it out again as it was, as the same Optuna trial."""
+        self._parked[number] = self._open.pop(number)
+        self._again.append((number, params))
 
     def replay(self, number: int, params: dict[str, float], outcome: Outcome | None) -> None:
         """Take in a trial of an earlier process: finished, or (None) interrupted and to be run again with the same settings."""

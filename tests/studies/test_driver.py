@@ -228,9 +228,14 @@ def test_a_trial_whose_process_died_gets_an_end_and_is_replaced(bench: Bench, mo
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    bench.driver.suggest("t0")
+    task = bench.driver.suggest("t0")
     bench.driver.receive("t0", bench.message("t0", epochs=[1], end=False))
-    bench.driver.complete("t0", died=True)
+    for death in range(3):
+        bench.driver.complete(f"t{death}", died=True)
+        assert bench.driver.suggest(f"t{death + 1}") == task  # the same trial again: settings, number and seed
+        assert len(bench.search.arms["cross_entropy/none"].study.trials) == 1
+    assert synced == []
+    bench.driver.complete("t3", died=True)
     end = bench.events[-1]
     assert synced == ["end"]
     assert (end["event"], end["trial_id"], end["state"]) == ("end", "cross_entropy-none-0000", "failed")
