@@ -1,6 +1,6 @@
 # `make help` lists the targets. Everything runs in .venv, which is made on first use.
 PYTHON ?= python3
-STUDY ?= label_noise
+STUDY ?=
 SET ?=
 RESULTS ?= results
 
@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install study resume front describe list test check bench clean
+.PHONY: help install study resume front describe fields list test check bench clean
 
 help: ## list the targets
 	@echo "make study STUDY=label_noise      run a study, print its front, write tables and figures"
@@ -19,6 +19,7 @@ help: ## list the targets
 	@echo "make front STUDY=name             print and draw the front of the newest run"
 	@echo "make describe STUDY=name          say what a study will do before it does it"
 	@echo "make list                         list the studies"
+	@echo "make fields                       list every field of a study file with its meaning"
 	@echo "make test                         run the tests"
 	@echo "make check                        lint and type check"
 	@echo "make bench                        measure speed against baselines in the same run"
@@ -36,6 +37,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 study: $(READY) ## run a study
+	@test -n "$(STUDY)" || { echo "error: which study? make study STUDY=name, with one of:"; $(RUN) -m studies list; exit 2; }
 	@$(RUN) -m studies run "$(STUDY)" $(SET) --results "$(RESULTS)"
 
 resume: $(READY) ## finish an interrupted run
@@ -46,6 +48,9 @@ front: $(READY) ## print and draw the front
 
 describe: $(READY) ## what a study will do
 	@$(RUN) -m studies describe "$(STUDY)" $(SET)
+
+fields: $(READY) ## every field of a study file
+	@$(RUN) -m studies fields
 
 list: $(READY) ## the studies
 	@$(RUN) -m studies list

@@ -83,6 +83,8 @@ def main(arguments: list[str] | None = None) -> None:
         weight_decay=options.weight_decay,
         warmup_epochs=min(1, options.epochs),
     )
+    if (options.noise == "none") != (options.noise_rate == 0):
+        raise ConfigError(f"Give --noise and --noise-rate together, but got --noise {options.noise} --noise-rate {options.noise_rate:g}.")
     source = load_source(options.dataset, data_dir=options.data_dir)
     images = subset(source.train, options.train_images, seed=derive_seed(options.seed, "subset"))
     train, val = split_train_val(images, 0.2, seed=derive_seed(options.seed, "val"))

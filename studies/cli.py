@@ -111,6 +111,9 @@ def _exit_with(work: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         print("Interrupted; finished trials, if there were any, are kept.", file=sys.stderr)
         code = 130
+    if code == 143:  # Ray's own clean-up at exit could wait for processes that are gone
+        sys.stdout.flush()
+        os._exit(code)
     raise typer.Exit(code)
 
 

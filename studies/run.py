@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -100,7 +101,10 @@ def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -
             nodes = cluster.connect(address, data_bytes=size)
         yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
     finally:
-        cluster.disconnect()
+        # Ray may be dead already and would be waited for; a local one ends with this process anyway.
+        leaving = threading.Thread(target=cluster.disconnect, daemon=True)
+        leaving.start()
+        leaving.join(timeout=5)
 
 
 def _search(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: list[Event]) -> int:
@@ -134,12 +138,16 @@ def _search(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[list[int]]:
-    """SIGTERM ends a run as Ctrl-C does: Tune stops its trials and returns. The list holds the signal once it came."""
+    """SIGTERM raises KeyboardInterrupt at once. The list holds the signal once it came.
+
+    Unlike Ctrl-C it does not wait for Tune: a scheduler that ends the whole process group has ended Ray with it by then.
+    """
     came: list[int] = []
 
     def interrupt(number: int, frame: object) -> None:
-        came.append(number)
-        os.kill(os.getpid(), signal.SIGINT)
+        if not came:
+            came.append(number)
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
@@ -206,7 +214,8 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
     if figures:
         say(console, "  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures))
-    say(console, "  search   optuna.journal (optuna-dashboard opens it); ledger.jsonl is the raw record")
+    if run.journal.exists():
+        say(console, "  search   optuna.journal (optuna-dashboard opens it)")
 
 
 def _shown(path: Path) -> str:
