@@ -207,6 +207,29 @@ def test_an_interrupted_run_resumes_to_the_very_same_numbers(finished: Finished,
     assert numbers(run) == numbers(finished.run)
 
 
+def test_a_terminated_process_group_still_tells_how_to_go_on(tmp_path: Path) -> None:
+    """As `timeout` and schedulers do it: Ray's own processes get the signal, too."""
+    study, results = write_study(tmp_path), tmp_path / "results"
+    process = subprocess.Popen(
+        command("run", str(study), "epochs=200", "--results", str(results)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        ledgers = list(results.glob("tiny/2*/ledger.jsonl"))
+        if ledgers and '"event":"epochs"' in ledgers[0].read_text(encoding="utf-8"):
+            os.killpg(process.pid, signal.SIGTERM)
+            break
+        time.sleep(0.05)
+    screen, _ = process.communicate(timeout=45)
+    assert process.returncode == 143, screen
+    assert "python -m studies resume" in screen
+
+
 def test_a_killed_trial_process_is_replaced_and_changes_no_number(finished: Finished, tmp_path: Path) -> None:
     study, results = write_study(tmp_path), tmp_path / "results"
     process = subprocess.Popen(
