@@ -7,10 +7,10 @@ import os
 import shlex
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,14 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
     prepared, address = _prepared(spec)
     check_writable(results)
     provenance = collect_provenance(study, spec, prepared)
-    with _joined_ray(address, spec, prepared) as slots:
+    with _joined_ray(address, spec, prepared) as joined:
         run = create_run(results, study, spec)
-        provenance["slots"] = slots
+        provenance["slots"] = joined.slots
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
         with run.lock():
-            return _search(run, spec, prepared, slots, earlier=[])
+            code = _search(run, spec, prepared, joined.slots, earlier=[])
+            joined.abandoned = code == TERMINATED
+            return code
 
 
 def resume_study(run: RunFolder) -> int:
@@ -72,8 +74,10 @@ def resume_study(run: RunFolder) -> int:
         before = run.provenance().get("data", {}).get("fingerprint", prepared.data_fingerprint)
         if before != prepared.data_fingerprint:
             raise DataError(f"The data set is not the one this run began with (fingerprint {before}); start a new run.")
-        with _joined_ray(address, spec, prepared) as slots:
-            return _search(run, spec, prepared, slots, earlier=contents.events)
+        with _joined_ray(address, spec, prepared) as joined:
+            code = _search(run, spec, prepared, joined.slots, earlier=contents.events)
+            joined.abandoned = code == TERMINATED
+            return code
 
 
 def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
@@ -91,20 +95,29 @@ def _status(text: str) -> AbstractContextManager[object]:
     return console.status(Text(text)) if console.is_terminal else nullcontext()
 
 
+@dataclass
+class _Joined:
+    """Ray, joined: how many trials run at once, and whether to leave it without a word."""
+
+    slots: int = 0
+    abandoned: bool = False
+
+
 @contextmanager
-def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -> Iterator[int]:
+def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -> Iterator[_Joined]:
     """Ray, for as long as the context lasts; the trials that can run at once."""
     sys.stdout.flush()
+    joined = _Joined()
     size = prepared.data.train_images.nbytes + prepared.data.val_images.nbytes
     try:
         with _status("starting Ray" if address is None else f"joining Ray at {address}"):
             nodes = cluster.connect(address, data_bytes=size)
-        yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
+        joined.slots = cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
+        yield joined
     finally:
-        # Ray may be dead already and would be waited for; a local one ends with this process anyway.
-        leaving = threading.Thread(target=cluster.disconnect, daemon=True)
-        leaving.start()
-        leaving.join(timeout=5)
+        # After SIGTERM Ray may be dead already and would be waited for; a local one ends with this process anyway.
+        if not joined.abandoned:
+            cluster.disconnect()
 
 
 def _search(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: list[Event]) -> int:
@@ -160,7 +173,7 @@ def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Ex
     """Write what there is, show it, and say how the run ended."""
     try:
         tables = write_results(run, search)
-        if tables is not None:
+        if tables is not None and not terminated:  # who terminates a run does not wait for a figure
             show_front(run, tables, console)
     except StorageError as error:
         problem = problem or error
