@@ -35,7 +35,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value ..., e.g.
 @app.command("list")
 def list_studies() -> None:
     """List the shipped studies and what they ask."""
-    from studies.spec import study_names
+    from studies.study_file import study_names
     from studies.yaml_strict import parse_yaml
 
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -50,7 +50,7 @@ def list_studies() -> None:
 @app.command()
 def fields() -> None:
     """List every field of a study file, with its meaning."""
-    from studies.spec import field_documentation
+    from studies.study_file import field_documentation
 
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("field", "default", "meaning"):
@@ -64,7 +64,7 @@ def fields() -> None:
 def describe(name: Name, overrides: Overrides = None) -> None:
     """Say what a study will do before it does it."""
     from studies.describe import describe as describe_study
-    from studies.spec import find_study, load_spec
+    from studies.study_file import find_study, load_spec
 
     study, path = find_study(name)
     our_console().print(describe_study(study, load_spec(path, overrides or [])))
@@ -73,7 +73,7 @@ def describe(name: Name, overrides: Overrides = None) -> None:
 @app.command()
 def run(name: Name, overrides: Overrides = None, results: Results = "results") -> None:
     """Run a study and print its front."""
-    from studies.spec import find_study, load_spec
+    from studies.study_file import find_study, load_spec
 
     study, path = find_study(name)
     spec = load_spec(path, overrides or [])

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError, StorageError, one_line, shown
-from studies.spec import STUDY_NAME, StudySpec, check_spec
+from studies.spec import StudySpec
+from studies.study_file import STUDY_NAME, check_spec
 from studies.yaml_strict import dump_yaml, parse_yaml
 
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")

@@ -16,7 +16,8 @@ from bsd_core.evaluate import EvaluationPlan
 from studies.ledger import Event, Ledger
 from studies.run_folder import RunFolder, create_run
 from studies.search import Outcome, StudySearch, Suggestion
-from studies.spec import StudySpec, check_spec
+from studies.spec import StudySpec
+from studies.study_file import check_spec
 from studies.tables import Tables, build_tables
 from studies.trial import SearchData, TrialSettings, TrialTask
 from tests._dummies import make_png, make_toy_images

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from studies import cli, cluster
-from studies.spec import StudySpec, study_names
+from studies.spec import StudySpec
+from studies.study_file import study_names
 from tests.studies._dummies import make_events, make_run, write_parquet, write_study
 
 Screen = pytest.CaptureFixture[str]

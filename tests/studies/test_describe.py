@@ -7,7 +7,7 @@ import pytest
 
 from bsd_core.errors import ConfigError
 from studies.describe import describe
-from studies.spec import find_study, load_spec, study_names
+from studies.study_file import find_study, load_spec, study_names
 from tests.studies._dummies import make_spec, render
 
 

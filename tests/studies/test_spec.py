@@ -13,19 +13,8 @@ from hypothesis import strategies as st
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.corruptions import CORRUPTIONS
 from studies.run_folder import create_run
-from studies.spec import (
-    STUDY_FOLDER,
-    Arm,
-    Augment,
-    Condition,
-    Evaluate,
-    StudySpec,
-    check_spec,
-    field_documentation,
-    find_study,
-    load_spec,
-    study_names,
-)
+from studies.spec import Arm, Augment, Condition, Evaluate, StudySpec
+from studies.study_file import STUDY_FOLDER, check_spec, field_documentation, find_study, load_spec, study_names
 from studies.yaml_strict import parse_yaml
 from tests._dummies import PROPERTY
 from tests.studies._dummies import make_document, make_spec, write_study
