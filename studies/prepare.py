@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bsd_core.config import AugmentConfig
+from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.images import ImageSet, Int64
 from bsd_core.data.label_noise import spoil_labels
 from bsd_core.data.sources import Source, load_source
@@ -118,11 +118,13 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
     return TrialSettings(
         model=spec.model,
         width=spec.width,
-        epochs=spec.epochs,
-        batch_size=spec.batch_size,
-        momentum=spec.momentum,
-        nesterov=spec.nesterov,
-        warmup_epochs=spec.warmup_epochs,
+        train=TrainConfig(
+            epochs=spec.epochs,
+            batch_size=spec.batch_size,
+            momentum=spec.momentum,
+            nesterov=spec.nesterov,
+            warmup_epochs=spec.warmup_epochs,
+        ),
         augment=augment,
         evaluation=EvaluationPlan(
             corruptions=tuple(spec.evaluate.corruptions),

@@ -11,7 +11,7 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -56,11 +56,7 @@ class TrialSettings:
 
     model: str
     width: int | None
-    epochs: int
-    batch_size: int
-    momentum: float
-    nesterov: bool
-    warmup_epochs: float
+    train: TrainConfig  # each trial sets its own learning_rate and weight_decay
     augment: AugmentConfig
     evaluation: EvaluationPlan
     validation_labels: str
@@ -146,22 +142,14 @@ def _train_and_evaluate(
         settings=task.settings,
         model=settings.model,
         width=settings.width,
-        train=TrainConfig(
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=task.learning_rate,
-            weight_decay=task.weight_decay,
-            momentum=settings.momentum,
-            nesterov=settings.nesterov,
-            warmup_epochs=settings.warmup_epochs,
-        ),
+        train=replace(settings.train, learning_rate=task.learning_rate, weight_decay=task.weight_decay),
         augment=settings.augment,
         seed=task.seed,
     )
     trainer = Trainer(recipe, tensors["train_images"], train_given, true=tensors["train_targets"], n_classes=data.n_classes)
     spent["n_parameters"] = n_parameters(trainer.model)
     training_seconds = 0.0
-    for _ in range(settings.epochs):
+    for _ in range(settings.train.epochs):
         started = time.perf_counter()
         record = trainer.run_epoch()
         val = headline(predict(trainer.model, tensors["val_images"], trainer.normaliser), val_labels[chosen])

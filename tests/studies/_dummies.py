@@ -11,7 +11,7 @@ import numpy as np
 import yaml
 from rich.console import Console, RenderableType
 
-from bsd_core.config import AugmentConfig
+from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.evaluate import EvaluationPlan
 from studies.ledger import Event, Ledger
 from studies.run_folder import RunFolder, create_run
@@ -209,16 +209,12 @@ def make_search_data(*, n_train: int = 48, n_val: int = 24, conditions: Sequence
     )
 
 
-def make_settings(**changes: Any) -> TrialSettings:
+def make_settings(*, epochs: int = 2, **changes: Any) -> TrialSettings:
     """Settings for trainings of a fraction of a second."""
     plain: dict[str, Any] = {
         "model": "resnet8",
         "width": 4,
-        "epochs": 2,
-        "batch_size": 16,
-        "momentum": 0.9,
-        "nesterov": False,
-        "warmup_epochs": 1.0,
+        "train": TrainConfig(epochs=epochs, batch_size=16),
         "augment": AugmentConfig(crop_padding=1),
         "evaluation": EvaluationPlan(corruptions=("contrast",), severities=(1, 3)),
         "validation_labels": "clean",

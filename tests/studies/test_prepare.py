@@ -108,7 +108,13 @@ def test_settings_are_those_of_the_study() -> None:
         gpus_per_trial=0.25,
         evaluate={"corruptions": ["pixelate"], "severities": [2, 4]},
     ).settings
-    assert (settings.model, settings.width, settings.epochs, settings.batch_size, settings.momentum) == ("resnet8", 4, 7, 32, 0.5)
+    assert (settings.model, settings.width, settings.train.epochs, settings.train.batch_size, settings.train.momentum) == (
+        "resnet8",
+        4,
+        7,
+        32,
+        0.5,
+    )
     assert (settings.cpus, settings.use_gpu, settings.validation_labels) == (0.5, True, "clean")
     assert (settings.evaluation.corruptions, settings.evaluation.severities) == (("pixelate",), (2, 4))
 
