@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from bsd_core.errors import ConfigError
-from bsd_core.models import MODELS, BasicBlock, CifarResNet, build_model, n_parameters
+from bsd_core.models import MODELS, build_model, n_parameters
+from bsd_core.models.cifar_resnet import BasicBlock, CifarResNet
 
 
 def cifar_resnet_parameters(blocks: int, width: int, in_channels: int, n_classes: int) -> int:
