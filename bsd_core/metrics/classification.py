@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from bsd_core.metrics.inputs import check_probs
 
@@ -21,6 +20,26 @@ def accuracy(probs: Tensor, targets: Tensor) -> Tensor:
     """
     probs, targets = check_probs(probs, targets)
     return (probs.argmax(1) == targets).double().mean()
+
+
+def top_k_accuracy(probs: Tensor, targets: Tensor, *, k: int = 5) -> Tensor:
+    """Share of images whose label is among the k most probable classes (the first ones, on a tie), in [0, 1].
+
+    Args:
+        probs: (N, K), rows sum to 1.
+        targets: (N,) int64.
+        k: 1 <= k <= K; k = 1 is `accuracy`.
+
+    Raises:
+        ValueError: `k` out of range, or see `check_probs`.
+    """
+    probs, targets = check_probs(probs, targets)
+    if not 1 <= k <= probs.shape[1]:
+        raise ValueError(f"`1 <= k <= K` must hold, but got k={k} for K={probs.shape[1]} classes.")
+    given = probs.gather(1, targets[:, None])
+    first = torch.arange(probs.shape[1], device=probs.device) < targets[:, None]  # (N, K), classes that win a tie with the label
+    ahead = (probs > given).sum(1) + ((probs == given) & first).sum(1)
+    return (ahead < k).double().mean()
 
 
 def negative_log_likelihood(probs: Tensor, targets: Tensor) -> Tensor:
@@ -54,7 +73,8 @@ def brier_score(probs: Tensor, targets: Tensor) -> Tensor:
         Brier, Monthly Weather Review 1950.
     """
     probs, targets = check_probs(probs, targets)
-    return (probs - functional.one_hot(targets, probs.shape[1])).square().sum(1).mean()
+    residuals = probs.scatter_add(1, targets[:, None], probs.new_full((len(probs), 1), -1.0))
+    return residuals.square_().sum(1).mean()
 
 
 def area_under_risk_coverage(probs: Tensor, targets: Tensor) -> Tensor:
@@ -72,8 +92,41 @@ def area_under_risk_coverage(probs: Tensor, targets: Tensor) -> Tensor:
     References:
         Geifman et al., ICLR 2019.
     """
-    probs, targets = check_probs(probs, targets)
+    _, errors = _errors_by_confidence(*check_probs(probs, targets))
+    return _mean_risk(errors)
+
+
+def expected_area_under_risk_coverage(probs: Tensor, targets: Tensor) -> Tensor:
+    """`area_under_risk_coverage` in expectation over a random order of the images of equal confidence, in [0, 1].
+
+    The first j of m tied images with e errors hold j e / m errors on average, so each counts as e / m of an error. Arguments and errors
+    as in `area_under_risk_coverage`, which it equals where no confidence occurs twice.
+    """
+    confidence, errors = _errors_by_confidence(*check_probs(probs, targets))
+    _, group, size = torch.unique_consecutive(confidence, return_inverse=True, return_counts=True)
+    return _mean_risk((torch.bincount(group, weights=errors) / size)[group])
+
+
+def excess_area_under_risk_coverage(probs: Tensor, targets: Tensor) -> Tensor:
+    """`area_under_risk_coverage` above the least value that its number of errors allows, in [0, 1].
+
+    E-AURC = AURC - (1 / N) sum_{j=1..E} j / (N - E + j) with E errors: the least is reached where all errors come last. So 0 says that
+    confidence ranks perfectly, however many errors there are. Arguments and errors as in `area_under_risk_coverage`.
+
+    References:
+        Geifman et al., ICLR 2019; the exact sum, not their closed form for large N.
+    """
+    _, errors = _errors_by_confidence(*check_probs(probs, targets))
+    return _mean_risk(errors) - _mean_risk(errors.sort().values)
+
+
+def _errors_by_confidence(probs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) confidence, falling, and (N,) 1 where the prediction is wrong, in the same order."""
     confidence, predicted = probs.max(1)
-    errors = (predicted != targets).double()[torch.sort(confidence, descending=True, stable=True).indices]
+    confidence, order = torch.sort(confidence, descending=True, stable=True)
+    return confidence, (predicted != targets).double()[order]
+
+
+def _mean_risk(errors: Tensor) -> Tensor:
     kept = torch.arange(1, len(errors) + 1, dtype=torch.float64, device=errors.device)
     return (errors.cumsum(0) / kept).mean()
