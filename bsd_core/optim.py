@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from bsd_core.config import TrainConfig
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> torch.optim.Optimizer:
@@ -63,7 +65,7 @@ def clip_gradients(parameters: Iterable[nn.Parameter], max_norm: float) -> Tenso
     return nn.utils.clip_grad_norm_(list(parameters), max_norm, error_if_nonfinite=False, foreach=True)
 
 
-class WeightAverage:
+class WeightAverage(Generic[N]):
     """An exponential moving average of a network's weights, kept in a frozen copy of it.
 
     average <- d * average + (1 - d) * weights,  d = min(decay, (1 + n) / (10 + n)) at the n-th update, n = 0 first.
@@ -82,8 +84,8 @@ class WeightAverage:
         model: the averaged network, in evaluation mode, without gradients.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+    def __init__(self, model: N, decay: float) -> None:
+        self.model: N = copy.deepcopy(model).requires_grad_(False).eval()
         self._decay = decay
         self._updates = 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from torch import Tensor, nn
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.batches import Batch
 from bsd_core.data.images import ImageSet
+from bsd_core.methods import Method, Training, build_method
+from bsd_core.models import Network, build_model
 from bsd_core.train import Recipe, Trainer
 
 UInt8 = npt.NDArray[np.uint8]
@@ -96,21 +99,72 @@ def make_logits(n: int, n_classes: int, *, scale: float = 2.0, seed: int = 0) ->
 
 
 def make_batch(
-    targets: Tensor, *, channels: int = 1, size: int = 8, partner: bool = False, indices: Tensor | None = None, seed: int = 0
+    targets: Tensor,
+    *,
+    channels: int = 1,
+    size: int = 8,
+    needs: Collection[str] = (),
+    indices: Tensor | None = None,
+    epoch: int = 0,
+    step: int = 0,
+    seed: int = 0,
 ) -> Batch:
-    """A batch of normal pixels for `targets`; indices are 0, 1, ... unless given."""
+    """A batch of normal pixels for `targets`, with the parts that `needs` names; indices are 0, 1, ... unless given."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (len(targets), channels, size, size)
+
+    def view() -> Tensor:
+        return torch.randn((len(targets), channels, size, size), generator=generator)
+
+    images = view()
     return Batch(
-        images=torch.randn(shape, generator=generator),
+        images=images,
         targets=targets,
         indices=torch.arange(len(targets)) if indices is None else indices,
-        partner_images=torch.randn(shape, generator=generator) if partner else None,
+        epoch=epoch,
+        step=step,
+        partner_images=view() if "partner" in needs else None,
+        second_images=view() if "second_view" in needs else None,
+        strong_images=(view(), view()) if "strong_views" in needs else None,
+        previous_images=view() if "previous" in needs else None,
+        previous_targets=targets.flip(0) if "previous" in needs else None,
     )
+
+
+def make_network(n_classes: int = 3, *, channels: int = 1, width: int = 4, seed: int = 0) -> Network:
+    """A tiny network in training mode."""
+    return build_model("resnet8", in_channels=channels, n_classes=n_classes, width=width, seed=seed).train()
+
+
+def make_training(
+    targets: Tensor,
+    n_classes: int = 3,
+    *,
+    epochs: int = 2,
+    steps_per_epoch: int = 4,
+    seed: int = 0,
+    network: Network | None = None,
+) -> Training:
+    """What a method is told of a training of tiny networks."""
+    return Training(
+        targets=targets,
+        n_classes=n_classes,
+        total_steps=epochs * steps_per_epoch,
+        steps_per_epoch=steps_per_epoch,
+        seed=seed,
+        network=network or make_network(n_classes),
+        new_network=lambda seed: make_network(n_classes, seed=seed),
+    )
+
+
+def make_method(name: str, targets: Tensor, n_classes: int = 3, settings: dict[str, Any] | None = None, **training: Any) -> Method:
+    """The method `name` for `make_training`."""
+    return build_method(name, settings or {}, make_training(targets, n_classes, **training))
 
 
 class ScriptedModel(nn.Module):
     """Answers its first call with the first of `answers`, its second with the second, ...: losses on logits that are known.
+
+    Its features are the answers too, and its classifier changes nothing.
 
     Attributes:
         seen: the images of each call.
@@ -127,6 +181,12 @@ class ScriptedModel(nn.Module):
         self.seen.append(images)
         self.grad_enabled.append(torch.is_grad_enabled())
         return self.answers[len(self.seen) - 1]
+
+    def features(self, images: Tensor) -> Tensor:
+        return self(images)  # type: ignore[no-any-return]
+
+    def classifier(self, features: Tensor) -> Tensor:
+        return features
 
 
 def make_recipe(

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from torch import Tensor
-
 from bsd_core.errors import unknown_name
-from bsd_core.methods.base import Method, MethodConfig, Step, build_config
+from bsd_core.methods.base import Method, MethodConfig, Step, Training, build_config
 from bsd_core.methods.bsd import BayesianSelfDistillation
 from bsd_core.methods.cross_entropy import CrossEntropy
 from bsd_core.methods.cs_kd import ClassWiseSelfDistillation
 from bsd_core.methods.label_smoothing import LabelSmoothing
 
-__all__ = ["METHODS", "Method", "MethodConfig", "Step", "build_method", "get_method"]
+__all__ = ["METHODS", "Method", "MethodConfig", "Step", "Training", "build_method", "get_method", "method_config"]
 
 METHODS: Final[dict[str, type[Method]]] = {
     "bsd": BayesianSelfDistillation,
@@ -30,11 +28,19 @@ def get_method(name: str) -> type[Method]:
     return METHODS[name]
 
 
-def build_method(name: str, settings: dict[str, Any], *, targets: Tensor, n_classes: int) -> Method:
-    """The method `name` with `settings`, its state initialised from the given labels `targets` (N,) on their device.
+def method_config(name: str, settings: dict[str, Any]) -> MethodConfig:
+    """The checked settings of method `name`: what it needs and what a step costs, before anything is built.
 
     Raises:
         ConfigError: unknown method or setting, or a value that breaks the setting's rule.
     """
-    method = get_method(name)
-    return method(build_config(method.Config, name, settings), targets, n_classes).to(targets.device)
+    return build_config(get_method(name).Config, name, settings)
+
+
+def build_method(name: str, settings: dict[str, Any], training: Training) -> Method:
+    """The method `name` with `settings`, its state initialised for `training`, on the device of its labels.
+
+    Raises:
+        ConfigError: unknown method or setting, or a value that breaks the setting's rule.
+    """
+    return get_method(name)(method_config(name, settings), training).to(training.targets.device)

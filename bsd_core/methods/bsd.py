@@ -12,7 +12,9 @@ Only the prior uses the label. No teacher, no second pass.
 Source: prior and discounted update are as secondary sources quote the paper; that the target is normalised and the loss is a
 cross-entropy follows from its abstract. The authors' code was not available to us, nor any of its hyperparameters.
 Our reading where the paper's text was not readable:
-- the evidence comes from the training-mode, augmented pass that is also trained, detached; the update precedes the loss;
+- the evidence comes from the training-mode, augmented pass that is also trained, detached, and the update precedes the loss; setting
+  `evidence=clean` takes it from a pass over all plain images in evaluation mode after each epoch instead, which costs that pass;
+- `warmup_epochs` (default 0) hold the target at the prior's mean, which is almost the given label, before the first update;
 - `temperature` of the evidence is ours to search; 1 is the paper's (below 1: sharper evidence);
 - `discount` is in (0, 1].
 """
@@ -21,14 +23,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bsd_core.data.batches import Batch
-from bsd_core.errors import require
-from bsd_core.methods.base import Method, MethodConfig, Step
+from bsd_core.errors import require, unknown_name
+from bsd_core.methods.base import Method, MethodConfig, Model, Step, Training
+from bsd_core.methods.posterior import MEMORIES, PosteriorTable
+
+EVIDENCE: Final = ("clean", "train")
 
 
 def prior(targets: Tensor, n_classes: int, *, prior_strength: float, epsilon: float, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -82,12 +88,31 @@ class BSDConfig(MethodConfig):
     discount: float = 0.9  # gamma, share of the old evidence kept at each update; in (0, 1]
     temperature: float = 1.0  # of the evidence, softmax(z / temperature); > 0, below 1 sharpens
     epsilon: float = 1e-8  # pseudo-counts of every other class; >= 0
+    warmup_epochs: int = 0  # epochs on the prior's mean before the first update; >= 0
+    evidence: str = "train"  # train: the augmented pass that is trained; clean: a pass over all plain images after each epoch
+    memory: str = "float32"  # of the table: float32, bfloat16 or top_k (see `posterior.py`)
+    top_k: int = 64  # classes kept by memory top_k; as many as there are where that is less
 
     def __post_init__(self) -> None:
         require(0 < self.prior_strength <= 1e30, "0 < prior_strength <= 1e30", prior_strength=self.prior_strength)
         require(0 < self.discount <= 1, "0 < discount <= 1", discount=self.discount)
         require(0 < self.temperature < math.inf, "0 < temperature < inf", temperature=self.temperature)
         require(0 <= self.epsilon < math.inf, "0 <= epsilon < inf", epsilon=self.epsilon)
+        require(self.warmup_epochs >= 0, "warmup_epochs >= 0", warmup_epochs=self.warmup_epochs)
+        require(self.top_k >= 1, "top_k >= 1", top_k=self.top_k)
+        for name, known in (("evidence", EVIDENCE), ("memory", MEMORIES)):
+            if getattr(self, name) not in known:
+                raise unknown_name(f"bsd {name}", getattr(self, name), known)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """A clean pass where the evidence comes from it."""
+        return frozenset({"clean_pass"} if self.evidence == "clean" else {})
+
+    @property
+    def images_per_sample(self) -> float:
+        """The clean pass counts."""
+        return 2.0 if self.evidence == "clean" else 1.0
 
 
 class BayesianSelfDistillation(Method):
@@ -95,21 +120,41 @@ class BayesianSelfDistillation(Method):
 
     Config = BSDConfig
     config: BSDConfig
-    alpha: Tensor  # (N, K) Dirichlet parameters by training sample
 
-    def __init__(self, config: BSDConfig, targets: Tensor, n_classes: int) -> None:
-        super().__init__(config, targets, n_classes)
-        table = prior(targets, n_classes, prior_strength=config.prior_strength, epsilon=config.epsilon, dtype=torch.float32)
-        self.register_buffer("alpha", table)
+    def __init__(self, config: BSDConfig, training: Training) -> None:
+        super().__init__(config, training)
+        self.posterior = PosteriorTable(
+            training.targets,
+            training.n_classes,
+            prior_strength=config.prior_strength,
+            epsilon=config.epsilon,
+            memory=config.memory,
+            top_k=min(config.top_k, training.n_classes),
+            seed=training.seed,
+        )
 
-    def step(self, model: nn.Module, batch: Batch) -> Step:
+    def step(self, model: Model, batch: Batch) -> Step:
         """One forward pass feeds both the posterior and the loss."""
         logits = model(batch.images)
-        evidence = functional.softmax(logits.detach() / self.config.temperature, dim=1).to(self.alpha.dtype)
-        updated, target = update_posterior(self.alpha[batch.indices], evidence, discount=self.config.discount)
-        self.alpha[batch.indices] = updated
-        return Step(logits, bsd_loss(logits, target.to(logits.dtype)))
+        if self.config.evidence == "train" and batch.epoch >= self.config.warmup_epochs:
+            target = self._update(batch.indices, logits, key=("step", batch.step))
+        else:
+            alpha = self.posterior.read(batch.indices)
+            target = alpha / alpha.sum(dim=1, keepdim=True)
+        return Step(logits, bsd_loss(logits, target.to(logits.dtype)), len(batch.images))
+
+    def observe(self, indices: Tensor, logits: Tensor, *, epoch: int, chunk: int) -> None:
+        """Evidence from the clean pass, once its epoch is past the warm-up."""
+        if epoch >= self.config.warmup_epochs:
+            self._update(indices, logits, key=("clean", epoch, chunk))
+
+    def _update(self, indices: Tensor, logits: Tensor, *, key: tuple[object, ...]) -> Tensor:
+        """Take in the evidence of `logits` (B, K); the posterior mean after it."""
+        evidence = functional.softmax(logits.detach().float() / self.config.temperature, dim=1)
+        updated, target = update_posterior(self.posterior.read(indices), evidence, discount=self.config.discount)
+        self.posterior.write(indices, updated, key=key)
+        return target
 
     def label_estimates(self) -> Tensor:
         """(N,) int64, the most probable label under each posterior."""
-        return self.alpha.argmax(dim=1)
+        return self.posterior.most_probable()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor
 from torch.nn import functional
 
-from bsd_core.data.batches import Batch
-from bsd_core.methods.base import Method, MethodConfig, Step
+from bsd_core.methods.base import LogitsMethod, MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +15,11 @@ class CrossEntropyConfig(MethodConfig):
     """Cross-entropy has no settings."""
 
 
-class CrossEntropy(Method):
+class CrossEntropy(LogitsMethod):
     """Plain supervised training."""
 
     Config = CrossEntropyConfig
 
-    def step(self, model: nn.Module, batch: Batch) -> Step:
-        """One forward pass; the total is the cross-entropy."""
-        logits = model(batch.images)
-        return Step(logits, {"total": functional.cross_entropy(logits, batch.targets)})
+    def loss(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The total is the cross-entropy."""
+        return {"total": functional.cross_entropy(logits, targets)}

@@ -24,29 +24,13 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bsd_core.data.batches import Batch
 from bsd_core.errors import require
-from bsd_core.methods.base import Method, MethodConfig, Step
-
-
-def distillation_loss(logits: Tensor, teacher_logits: Tensor, *, temperature: float) -> Tensor:
-    """T^2 * mean_i KL( softmax(sg[teacher_i] / T) || softmax(logits_i / T) ).
-
-    Args:
-        logits: (B, K), receives the gradient.
-        teacher_logits: (B, K), detached here.
-        temperature: T > 0.
-
-    Returns:
-        Scalar.
-    """
-    log_probs = functional.log_softmax(logits / temperature, dim=1)
-    teacher_log_probs = functional.log_softmax(teacher_logits.detach() / temperature, dim=1)
-    divergence = functional.kl_div(log_probs, teacher_log_probs, reduction="batchmean", log_target=True)
-    return temperature**2 * divergence
+from bsd_core.methods.base import Method, MethodConfig, Model, Step
+from bsd_core.methods.distillation import distillation_loss
 
 
 def cs_kd_loss(logits: Tensor, partner_logits: Tensor, targets: Tensor, *, temperature: float, distill_weight: float) -> dict[str, Tensor]:
@@ -83,6 +67,9 @@ class CSKDConfig(MethodConfig):
     temperature: float = 4.0  # softens both distributions; > 0
     distill_weight: float = 1.0  # lambda, weight of the KL term; >= 0
 
+    needs = frozenset({"partner"})
+    images_per_sample = 2.0
+
     def __post_init__(self) -> None:
         require(0 < self.temperature < math.inf, "0 < temperature < inf", temperature=self.temperature)
         require(0 <= self.distill_weight < math.inf, "0 <= distill_weight < inf", distill_weight=self.distill_weight)
@@ -93,10 +80,8 @@ class ClassWiseSelfDistillation(Method):
 
     Config = CSKDConfig
     config: CSKDConfig
-    needs = frozenset({"partner"})
-    images_per_sample = 2
 
-    def step(self, model: nn.Module, batch: Batch) -> Step:
+    def step(self, model: Model, batch: Batch) -> Step:
         """A trained pass over the primaries, then a pass without gradient over the partners."""
         assert batch.partner_images is not None, "Batches give partners to methods that need them"
         logits = model(batch.images)
@@ -109,4 +94,4 @@ class ClassWiseSelfDistillation(Method):
             temperature=self.config.temperature,
             distill_weight=self.config.distill_weight,
         )
-        return Step(logits, terms)
+        return Step(logits, terms, 2 * len(batch.images))

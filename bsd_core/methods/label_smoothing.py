@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from bsd_core.data.batches import Batch
 from bsd_core.errors import require
-from bsd_core.methods.base import Method, MethodConfig, Step
+from bsd_core.methods.base import LogitsMethod, MethodConfig
 
 
 def label_smoothing_loss(logits: Tensor, targets: Tensor, *, smoothing: float) -> dict[str, Tensor]:
@@ -44,13 +43,12 @@ class LabelSmoothingConfig(MethodConfig):
         require(0 <= self.smoothing < 1, "0 <= smoothing < 1", smoothing=self.smoothing)
 
 
-class LabelSmoothing(Method):
+class LabelSmoothing(LogitsMethod):
     """Cross-entropy against softened labels."""
 
     Config = LabelSmoothingConfig
     config: LabelSmoothingConfig
 
-    def step(self, model: nn.Module, batch: Batch) -> Step:
-        """One forward pass; the total is the smoothed cross-entropy."""
-        logits = model(batch.images)
-        return Step(logits, label_smoothing_loss(logits, batch.targets, smoothing=self.config.smoothing))
+    def loss(self, logits: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """The total is the smoothed cross-entropy."""
+        return label_smoothing_loss(logits, targets, smoothing=self.config.smoothing)

@@ -12,26 +12,51 @@ import torch
 from torch import Tensor
 
 from bsd_core.config import AugmentConfig
-from bsd_core.data.batches import Batch
+from bsd_core.data.batches import BATCH_PARTS, Batch
 from bsd_core.data.label_noise import spoil_labels
 from bsd_core.errors import ConfigError
-from bsd_core.methods import METHODS, Method, build_method
+from bsd_core.methods import METHODS, method_config
 from bsd_core.methods.base import build_config
-from bsd_core.models import build_model
+from bsd_core.models import Network
 from bsd_core.train import EpochRecord, Trainer
-from tests._dummies import make_batch, make_recipe, make_targets, make_toy_images, make_trainer
+from tests._dummies import make_batch, make_method, make_network, make_recipe, make_targets, make_toy_images, make_trainer
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
 
 N_CLASSES = 3
+# Methods whose loss compares or mixes the images of a batch, so that it is no mean of losses of single images.
+MIXES_ITS_BATCH: frozenset[str] = frozenset()
 
 
-def make_method(name: str, targets: Tensor) -> Method:
-    return build_method(name, {}, targets=targets, n_classes=N_CLASSES)
+def needs_of(name: str) -> frozenset[str]:
+    return method_config(name, {}).needs
 
 
-def make_model() -> torch.nn.Module:
-    return build_model("resnet8", in_channels=1, n_classes=N_CLASSES, width=4, seed=0).train()
+def row_of(batch: Batch, row: int) -> Batch:
+    """The batch of one image of `batch`."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(cut(part) for part in value)
+        return value[row : row + 1] if isinstance(value, Tensor) else value
+
+    return Batch(**{field.name: cut(getattr(batch, field.name)) for field in dataclasses.fields(Batch)})
+
+
+class FixedLogits:
+    """Answers every call with the same rows, over and over, for as many images as it is shown."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self.logits.repeat(len(images) // len(self.logits), 1)
+
+    def features(self, images: Tensor) -> Tensor:
+        return self(images)
+
+    def classifier(self, features: Tensor) -> Tensor:
+        return features
 
 
 def numbers(record: EpochRecord) -> dict[str, Any]:
@@ -67,8 +92,8 @@ def assert_equal_states(left: Any, right: Any) -> None:
 @pytest.mark.parametrize("n", [1, 8])
 def test_loss_and_gradients_are_finite_in_batches_of_one_and_more(name: str, n: int) -> None:
     targets = make_targets(n, N_CLASSES)
-    model, method = make_model(), make_method(name, targets)
-    step = method.step(model, make_batch(targets, partner="partner" in method.needs))
+    model, method = make_network(), make_method(name, targets)
+    step = method.step(model, make_batch(targets, needs=needs_of(name)))
     step.terms["total"].backward()  # type: ignore[no-untyped-call]
     assert step.logits.shape == (n, N_CLASSES)
     for term in step.terms.values():
@@ -83,37 +108,20 @@ def test_gradients_stay_finite_at_extreme_logits(name: str) -> None:
     targets = torch.tensor([0, 1])
     method = make_method(name, targets)
     logits = torch.tensor([[-200.0, 200.0, 0.0], [200.0, -200.0, 0.0]], requires_grad=True)
-    model = torch.nn.Module()
-    model.forward = lambda images: logits
-    total = method.step(model, make_batch(targets, partner="partner" in method.needs)).terms["total"]
+    total = method.step(FixedLogits(logits), make_batch(targets, needs=needs_of(name))).terms["total"]
     (gradient,) = torch.autograd.grad(total, logits)
     assert math.isfinite(float(total.detach()))
     assert bool(torch.isfinite(gradient).all())
 
 
 def test_the_loss_is_a_mean_over_the_batch(name: str) -> None:
+    if name in MIXES_ITS_BATCH:
+        pytest.skip("images of a batch meet each other in this loss")
     targets = make_targets(6, N_CLASSES)
-    model = make_model().eval()  # so that images do not see each other through batch normalisation
-    batch = make_batch(targets, partner=True)
+    model = make_network().eval()  # so that images do not see each other through batch normalisation
+    batch = make_batch(targets, needs=needs_of(name))
     whole = float(make_method(name, targets).step(model, batch).terms["total"].detach())
-    assert batch.partner_images is not None
-    alone = [
-        float(
-            make_method(name, targets)
-            .step(
-                model,
-                Batch(
-                    batch.images[i : i + 1],
-                    targets[i : i + 1],
-                    batch.indices[i : i + 1],
-                    batch.partner_images[i : i + 1],
-                ),
-            )
-            .terms["total"]
-            .detach()
-        )
-        for i in range(6)
-    ]
+    alone = [float(make_method(name, targets).step(model, row_of(batch, i)).terms["total"].detach()) for i in range(6)]
     assert whole == pytest.approx(sum(alone) / 6, rel=1e-5)
 
 
@@ -125,7 +133,7 @@ def test_the_defaults_rebuild_from_their_fields(name: str) -> None:
 
 def test_an_unknown_setting_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"no_such_setting"):
-        build_method(name, {"no_such_setting": 1.0}, targets=torch.tensor([0, 1]), n_classes=N_CLASSES)
+        method_config(name, {"no_such_setting": 1.0})
 
 
 def test_equal_seeds_give_equal_numbers_and_others_do_not(name: str) -> None:
@@ -144,12 +152,12 @@ def test_a_training_leaves_the_global_random_state_alone(name: str) -> None:
 
 def test_the_state_of_a_method_makes_a_round_trip(name: str) -> None:
     targets = make_targets(8, N_CLASSES)
-    model, method = make_model(), make_method(name, targets)
-    method.step(model, make_batch(targets, partner=True))
+    model, method = make_network(), make_method(name, targets)
+    method.step(model, make_batch(targets, needs=needs_of(name)))
     twin = make_method(name, targets)
     twin.load_state_dict(through_a_file(method.state_dict()))
     assert_equal_states(twin.state_dict(), method.state_dict())
-    batch = make_batch(targets, partner=True, seed=1)
+    batch = make_batch(targets, needs=needs_of(name), seed=1)
     model.eval()
     totals = [float(one.step(model, batch).terms["total"].detach()) for one in (method, twin)]
     assert totals[0] == totals[1]
@@ -188,41 +196,60 @@ def test_the_true_labels_change_the_record_and_nothing_else(name: str) -> None:
     assert_equal_states(informed.state_dict(), blind.state_dict())
 
 
-def test_partner_images_are_used_where_they_are_needed_and_nowhere_else(name: str) -> None:
+@pytest.mark.parametrize("part", ["partner_images", "second_images", "strong_images", "previous_images"])
+def test_a_part_of_the_batch_is_used_where_it_is_asked_for_and_nowhere_else(name: str, part: str) -> None:
     targets = make_targets(6, N_CLASSES)
+    method = make_method(name, targets)
+    method.step(make_network(), make_batch(targets, needs=needs_of(name), step=0))  # what needs a step before has it
+    state = through_a_file(method.state_dict())
     losses = []
     for seed in (1, 2):
-        batch = dataclasses.replace(make_batch(targets), partner_images=make_batch(targets, seed=seed).images)
-        losses.append(float(make_method(name, targets).step(make_model(), batch).terms["total"].detach()))
-    assert (losses[0] != losses[1]) == ("partner" in METHODS[name].needs)
+        twin = make_method(name, targets)
+        twin.load_state_dict(state)
+        other = make_batch(targets, needs=BATCH_PARTS, seed=seed)
+        batch = dataclasses.replace(make_batch(targets, needs=BATCH_PARTS, step=1), **{part: getattr(other, part)})
+        losses.append(float(twin.step(make_network(), batch).terms["total"].detach()))
+    needed = {"partner_images": "partner", "second_images": "second_view", "strong_images": "strong_views", "previous_images": "previous"}
+    assert (losses[0] != losses[1]) == (needed[part] in needs_of(name))
 
 
-def test_bsd_sees_labels_through_the_prior_alone_and_the_others_through_the_batch(name: str) -> None:
+def test_a_method_sees_labels_through_the_batch_or_through_its_own_state(name: str) -> None:
     targets = make_targets(8, N_CLASSES)
-    totals, states = [], []
-    for batch_targets in (targets, (targets + 1) % N_CLASSES):
-        model, method = make_model(), make_method(name, targets)
-        batches = [dataclasses.replace(make_batch(targets, partner=True, seed=seed), targets=batch_targets) for seed in range(3)]
-        totals.append([float(method.step(model, batch).terms["total"].detach()) for batch in batches])
-        states.append(method.state_dict())
-    assert (totals[0] == totals[1]) == (name == "bsd")
-    assert_equal_states(states[0], states[1])
+    changed = (targets + 1) % N_CLASSES
 
+    def total(of_training: Tensor, of_batch: Tensor) -> float:
+        batch = dataclasses.replace(make_batch(targets, needs=needs_of(name)), targets=of_batch)
+        return float(make_method(name, of_training).step(make_network(), batch).terms["total"].detach())
 
-def test_the_prior_is_the_way_in_for_labels_of_methods_with_state(name: str) -> None:
-    targets = make_targets(8, N_CLASSES)
-    states = [make_method(name, given).state_dict() for given in (targets, (targets + 1) % N_CLASSES)]
-    if states[0]:
-        assert any(not torch.equal(states[0][key], states[1][key]) for key in states[0])
-    else:
-        assert states[1] == {}
+    same, by_batch, by_training = total(targets, targets), total(targets, changed), total(changed, targets)
+    assert same == total(targets, targets)
+    assert (same != by_batch) != (same != by_training)
 
 
 def test_a_method_counts_the_images_it_shows_the_network(name: str) -> None:
     shown: list[int] = []
     trainer = make_trainer(make_recipe(name), n=50)
-    trainer.model.register_forward_pre_hook(lambda _, inputs: shown.append(len(inputs[0])))
-    assert trainer.run_epoch().images_seen == sum(shown)
+    for network in (trainer.model, *trainer.method.modules()):
+        if isinstance(network, Network):
+            features = network.features
+            network.features = lambda images, features=features: shown.append(len(images)) or features(images)  # type: ignore
+    seen = [trainer.run_epoch().images_seen for _ in range(2)]
+    assert sum(seen) == sum(shown)
+
+
+def test_the_images_of_a_training_are_those_its_configuration_announces(name: str) -> None:
+    trainer = make_trainer(make_recipe(name, epochs=4), n=48)
+    seen = sum(trainer.run_epoch().images_seen for _ in range(4))
+    announced = method_config(name, {}).images_per_sample * 4 * 48
+    assert announced - 16 <= seen <= announced  # a method on the batch before has one step without it
+
+
+def test_a_budget_of_images_is_kept_by_every_method(name: str) -> None:
+    recipe = make_recipe(name, epochs=4)
+    trainer = make_trainer(dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, budget="images")), n=48)
+    seen = sum(record.images_seen for record in trainer.records())
+    one_step = 16 * method_config(name, {}).images_per_sample
+    assert 4 * 48 - 2 * one_step < seen <= 4 * 48
 
 
 def test_a_method_learns_images_that_are_easy_to_tell_apart(name: str) -> None:

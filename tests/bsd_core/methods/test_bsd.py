@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,15 +11,19 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bsd_core.errors import ConfigError
-from bsd_core.methods import build_method
 from bsd_core.methods.bsd import BayesianSelfDistillation, BSDConfig, bsd_loss, prior, update_posterior
-from tests._dummies import PROPERTY, ScriptedModel, load_golden, make_batch, make_logits, make_targets
+from tests._dummies import PROPERTY, ScriptedModel, load_golden, make_batch, make_logits, make_method, make_targets
 
 
-def make_bsd(targets: Tensor, n_classes: int, **settings: float) -> BayesianSelfDistillation:
-    method = build_method("bsd", dict(settings), targets=targets, n_classes=n_classes)
+def make_bsd(targets: Tensor, n_classes: int, **settings: Any) -> BayesianSelfDistillation:
+    method = make_method("bsd", targets, n_classes, settings)
     assert isinstance(method, BayesianSelfDistillation)
     return method
+
+
+def alpha_of(method: BayesianSelfDistillation) -> Tensor:
+    """(N, K) the whole table, read back."""
+    return method.posterior.read(torch.arange(len(method.posterior.values)))
 
 
 @pytest.mark.parametrize("setting", [0, 1])
@@ -47,16 +52,16 @@ def test_the_method_follows_the_golden_numbers_over_its_steps(setting: int) -> N
     golden = load_golden("bsd")
     strength, discount, epsilon = golden["cfg_c_gamma_eps"][setting].tolist()
     targets = torch.from_numpy(golden["labels"])
-    method = make_bsd(targets, 4, prior_strength=strength, discount=discount, epsilon=epsilon).double()
+    method = make_bsd(targets, 4, prior_strength=strength, discount=discount, epsilon=epsilon)
     for epoch in range(3):
         logits = torch.from_numpy(golden["logits"][epoch]).requires_grad_()
         step = method.step(ScriptedModel(logits), make_batch(targets))
         step.terms["total"].backward()  # type: ignore[no-untyped-call]
-        # The table starts in float32, so the prior itself is good to 6e-8.
-        assert np.allclose(method.alpha.numpy(), golden[f"alpha_{setting}"][epoch + 1], rtol=1e-7, atol=0)
-        assert float(step.terms["total"].detach()) == pytest.approx(float(golden[f"loss_{setting}"][epoch]), rel=1e-7)
+        # The table is float32.
+        assert np.allclose(alpha_of(method).numpy(), golden[f"alpha_{setting}"][epoch + 1], rtol=1e-5, atol=0)
+        assert float(step.terms["total"].detach()) == pytest.approx(float(golden[f"loss_{setting}"][epoch]), rel=1e-6)
         assert logits.grad is not None
-        assert np.allclose(logits.grad.numpy(), golden[f"grad_{setting}"][epoch], rtol=1e-6, atol=1e-9)
+        assert np.allclose(logits.grad.numpy(), golden[f"grad_{setting}"][epoch], rtol=1e-5, atol=1e-7)
 
 
 def test_the_prior_has_its_strength_at_the_label_and_epsilon_elsewhere() -> None:
@@ -122,14 +127,14 @@ def test_without_prior_the_target_is_the_bias_corrected_running_mean() -> None:
 def test_a_step_updates_the_rows_of_its_batch_alone() -> None:
     targets = make_targets(6, 3)
     method = make_bsd(targets, 3, prior_strength=4.0, discount=0.5, epsilon=0.0)
-    before = method.alpha.clone()
+    before = alpha_of(method).clone()
     rows = torch.tensor([4, 1])
     logits = make_logits(2, 3).float()
     method.step(ScriptedModel(logits), make_batch(targets[rows], indices=rows))
     expected = before.clone()
     expected[rows] = 0.5 * before[rows] + logits.softmax(1)
-    assert torch.allclose(method.alpha, expected, rtol=1e-6)
-    assert torch.equal(method.alpha[[0, 2, 3, 5]], before[[0, 2, 3, 5]])
+    assert torch.allclose(alpha_of(method), expected, rtol=1e-6)
+    assert torch.equal(alpha_of(method)[[0, 2, 3, 5]], before[[0, 2, 3, 5]])
 
 
 def test_the_temperature_sharpens_the_evidence_and_not_the_loss() -> None:
@@ -138,7 +143,7 @@ def test_the_temperature_sharpens_the_evidence_and_not_the_loss() -> None:
     logits = torch.tensor([[0.0, math.log(3)]], dtype=torch.float64)
     step = method.step(ScriptedModel(logits), make_batch(targets))
     # softmax(z) = (1/4, 3/4); softmax(2 z) = (1/10, 9/10); posterior (1.1, 0.9), target (0.55, 0.45)
-    assert method.alpha.tolist() == pytest.approx(np.array([[1.1, 0.9]]), rel=1e-6)
+    assert alpha_of(method).tolist() == pytest.approx(np.array([[1.1, 0.9]]), rel=1e-6)
     assert float(step.terms["total"]) == pytest.approx(-(0.55 * math.log(1 / 4) + 0.45 * math.log(3 / 4)), rel=1e-6)
 
 
@@ -148,10 +153,10 @@ def test_no_gradient_flows_into_the_posterior() -> None:
     method = make_bsd(targets, 3)
     step = method.step(ScriptedModel(logits), make_batch(targets))
     (grad,) = torch.autograd.grad(step.terms["total"], logits)
-    target = (method.alpha / method.alpha.sum(1, keepdim=True)).double()
+    target = (alpha_of(method) / alpha_of(method).sum(1, keepdim=True)).double()
     # With a constant target the gradient is (p - target) / B, nothing more.
     assert torch.allclose(grad, (logits.detach().softmax(1) - target) / 4, rtol=1e-5, atol=1e-8)
-    assert not method.alpha.requires_grad
+    assert not alpha_of(method).requires_grad
 
 
 def test_the_label_estimate_is_the_largest_share_of_the_posterior() -> None:
@@ -165,9 +170,9 @@ def test_the_label_estimate_is_the_largest_share_of_the_posterior() -> None:
 
 def test_the_posterior_is_a_float32_buffer_by_sample() -> None:
     method = make_bsd(make_targets(7, 3), 3)
-    assert dict(method.named_buffers()).keys() == {"alpha"}
-    assert (method.alpha.shape, method.alpha.dtype) == ((7, 3), torch.float32)
-    assert method.state_dict().keys() == {"alpha"}
+    assert dict(method.named_buffers()).keys() == {"posterior.values"}
+    assert (method.posterior.values.shape, method.posterior.values.dtype) == ((7, 3), torch.float32)
+    assert method.state_dict().keys() == {"posterior.values"}
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ def test_the_posterior_is_a_float32_buffer_by_sample() -> None:
         ({"epsilon": -1e-9}, r"`0 <= epsilon < inf` must hold, but got epsilon=-1e-09"),
     ],
 )
-def test_settings_out_of_range_are_refused(settings: dict[str, float], message: str) -> None:
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         BSDConfig(**settings)
 

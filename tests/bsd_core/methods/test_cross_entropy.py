@@ -4,15 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from bsd_core.methods import build_method
-from tests._dummies import ScriptedModel, load_golden, make_batch
+from tests._dummies import ScriptedModel, load_golden, make_batch, make_method
 
 
 def test_loss_and_gradient_equal_the_golden_numbers() -> None:
     golden = load_golden("losses")
     logits = torch.from_numpy(golden["logits"]).requires_grad_()
     targets = torch.from_numpy(golden["labels"])
-    method = build_method("cross_entropy", {}, targets=targets, n_classes=6)
+    method = make_method("cross_entropy", targets, 6)
     step = method.step(ScriptedModel(logits), make_batch(targets))
     step.terms["total"].backward()  # type: ignore[no-untyped-call]
     assert float(step.terms["total"].detach()) == pytest.approx(float(golden["ce"]), rel=1e-12)
@@ -23,6 +22,6 @@ def test_loss_and_gradient_equal_the_golden_numbers() -> None:
 def test_the_loss_is_minus_the_mean_log_probability_of_the_label() -> None:
     probs = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], dtype=torch.float64)
     targets = torch.tensor([0, 1])
-    step = build_method("cross_entropy", {}, targets=targets, n_classes=3).step(ScriptedModel(probs.log()), make_batch(targets))
+    step = make_method("cross_entropy", targets, 3).step(ScriptedModel(probs.log()), make_batch(targets))
     assert float(step.terms["total"]) == pytest.approx(-(np.log(0.5) + np.log(0.1)) / 2)
     assert torch.equal(step.logits, probs.log())

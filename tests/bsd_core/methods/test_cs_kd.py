@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from bsd_core.errors import ConfigError
-from bsd_core.methods import build_method
-from bsd_core.methods.cs_kd import CSKDConfig, cs_kd_loss, distillation_loss
+from bsd_core.methods.cs_kd import CSKDConfig, cs_kd_loss
+from bsd_core.methods.distillation import distillation_loss
 from bsd_core.models import build_model
-from tests._dummies import ScriptedModel, load_golden, make_batch, make_logits, make_targets
+from tests._dummies import ScriptedModel, load_golden, make_batch, make_logits, make_method, make_targets
 
 
 @pytest.mark.parametrize("which", range(5))
@@ -68,8 +68,8 @@ def test_the_partner_is_the_teacher_in_the_divergence() -> None:
 def test_a_step_distils_the_partner_images_without_gradient() -> None:
     targets = make_targets(6, 3)
     logits, partner_logits = make_logits(6, 3).requires_grad_(), make_logits(6, 3, seed=1).requires_grad_()
-    model, batch = ScriptedModel(logits, partner_logits), make_batch(targets, partner=True)
-    method = build_method("cs_kd", {"temperature": 3.0, "distill_weight": 2.0}, targets=targets, n_classes=3)
+    model, batch = ScriptedModel(logits, partner_logits), make_batch(targets, needs={"partner"})
+    method = make_method("cs_kd", targets, 3, {"temperature": 3.0, "distill_weight": 2.0})
     step = method.step(model, batch)
     expected = cs_kd_loss(logits, partner_logits, targets, temperature=3.0, distill_weight=2.0)
     assert model.seen[0] is batch.images
@@ -83,10 +83,10 @@ def test_a_step_distils_the_partner_images_without_gradient() -> None:
 
 def test_partners_update_the_running_statistics_a_second_time() -> None:
     targets = make_targets(6, 3)
-    batch = make_batch(targets, partner=True)
+    batch = make_batch(targets, needs={"partner"})
     assert batch.partner_images is not None
     model, twin = (build_model("resnet8", in_channels=1, n_classes=3, width=4, seed=0).train() for _ in range(2))
-    build_method("cs_kd", {}, targets=targets, n_classes=3).step(model, batch)
+    make_method("cs_kd", targets, 3).step(model, batch)
     twin(batch.images)
     twin(batch.partner_images)
     state, expected = model.state_dict(), twin.state_dict()

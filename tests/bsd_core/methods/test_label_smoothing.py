@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from bsd_core.errors import ConfigError
-from bsd_core.methods import build_method
 from bsd_core.methods.label_smoothing import LabelSmoothingConfig, label_smoothing_loss
-from tests._dummies import ScriptedModel, load_golden, make_batch, make_logits, make_targets
+from tests._dummies import ScriptedModel, load_golden, make_batch, make_logits, make_method, make_targets
 
 
 def test_loss_equals_the_golden_number_and_gradient_is_probs_minus_smoothed_label() -> None:
@@ -47,9 +46,7 @@ def test_one_sample_by_hand() -> None:
 
 def test_the_method_smooths_by_its_setting() -> None:
     logits, targets = make_logits(6, 4), make_targets(6, 4)
-    step = build_method("label_smoothing", {"smoothing": 0.25}, targets=targets, n_classes=4).step(
-        ScriptedModel(logits), make_batch(targets)
-    )
+    step = make_method("label_smoothing", targets, 4, {"smoothing": 0.25}).step(ScriptedModel(logits), make_batch(targets))
     assert float(step.terms["total"]) == float(label_smoothing_loss(logits, targets, smoothing=0.25)["total"])
 
 

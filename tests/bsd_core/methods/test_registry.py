@@ -7,7 +7,8 @@ import torch
 
 import bsd_core.methods
 from bsd_core.errors import ConfigError
-from bsd_core.methods import METHODS, Method, MethodConfig, build_method, get_method
+from bsd_core.methods import METHODS, Method, MethodConfig, get_method, method_config
+from tests._dummies import make_network, make_training
 
 
 def test_the_registry_is_alphabetical_and_holds_the_four_methods() -> None:
@@ -40,11 +41,11 @@ def test_an_unknown_method_says_what_exists() -> None:
 )
 def test_wrong_names_and_settings_are_refused(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        build_method(name, settings, targets=torch.tensor([0, 1]), n_classes=2)
+        method_config(name, settings)
 
 
 def test_a_method_without_a_step_says_so() -> None:
-    method = Method(MethodConfig(), torch.tensor([0, 1]), 2)
+    method = Method(MethodConfig(), make_training(torch.tensor([0, 1])))
     with pytest.raises(TypeError, match=r"Method does not define step\(\)"):
-        method.step(torch.nn.Identity(), None)  # type: ignore[arg-type]
+        method.step(make_network(), None)  # type: ignore[arg-type]
     assert method.label_estimates() is None
