@@ -112,7 +112,7 @@ def _shifted_rows(spec: StudySpec, val: ImageSet) -> Int64:
 def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
     augment = natural
     if isinstance(spec.augment, Augment):
-        augment = AugmentConfig(crop_padding=spec.augment.crop_padding, flip=spec.augment.flip)
+        augment = AugmentConfig(**spec.augment.model_dump())
     elif spec.augment == "none":
         augment = AugmentConfig()
     return TrialSettings(

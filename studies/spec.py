@@ -105,6 +105,22 @@ class Augment(_Strict):
 
     crop_padding: Annotated[int, Field(ge=0, le=256)] = Field(default=0, description="zero pixels around the image before a random crop")
     flip: bool = Field(default=False, description="horizontal flip with probability 1/2")
+    cutout: Annotated[int, Field(ge=0, le=4096)] = Field(
+        default=0, description="side in pixels of a square at a random place filled with the training mean; 0: off"
+    )
+    rand_augment: Annotated[int, Field(ge=0, le=10)] = Field(
+        default=0, description="magnitude of two random operations an image, colour or geometry (RandAugment-lite); 0: off"
+    )
+    resized_crop: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="least share of the area kept by a random crop that is resized back, instead of crop_padding; 0: off"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Augment:
+        from bsd_core.config import AugmentConfig
+
+        AugmentConfig(**self.model_dump())
+        return self
 
 
 class Evaluate(_Strict):

@@ -93,6 +93,7 @@ def test_more_outputs_than_classes_are_allowed() -> None:
         ("auto", AugmentConfig(crop_padding=1)),  # digits are not mirrored
         ("none", AugmentConfig()),
         ({"crop_padding": 2, "flip": True}, AugmentConfig(crop_padding=2, flip=True)),
+        ({"cutout": 3, "rand_augment": 5, "resized_crop": 0.5}, AugmentConfig(cutout=3, rand_augment=5, resized_crop=0.5)),
     ],
 )
 def test_augmentation_is_the_data_sets_none_or_as_said(augment: object, expected: AugmentConfig) -> None:

@@ -134,6 +134,7 @@ def test_conditions_that_cannot_be_are_refused(condition: object, message: str) 
         ({"evaluate": {"severities": [True]}}, r"evaluate\.severities\.0: input should be a valid integer, but got True"),
         ({"evaluate": {"images": 0}}, r"evaluate\.images: input should be greater than or equal to 1, but got 0"),
         ({"evaluate": 3}, r"evaluate: .*but got 3"),
+        ({"augment": {"crop_padding": 2, "resized_crop": 0.5}}, r"augment: `crop_padding is 0 with resized_crop` must hold, but got crop_"),
         ({"augment": "much"}, r"augment: input should be 'auto' or 'none', but got 'much'"),
         ({"fixed": {"bsd": {"discount": True}}}, r"fixed\.bsd\.discount: input should be a valid number, but got True"),
         ({"fixed": {"bsd": {"discount": "x"}}}, r"fixed\.bsd\.discount: input should be a valid number, but got 'x'"),
@@ -157,7 +158,10 @@ def test_a_fixed_setting_out_of_range_names_its_place_and_value(setting: dict[st
     refused(make_document(fixed={"bsd": setting}), rf"fixed\.bsd.*{name}.*{re.escape(str(value))}")
 
 
-@pytest.mark.parametrize(("name", "value"), [("crop_padding", "x"), ("crop_padding", -1), ("flip", 3)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("crop_padding", "x"), ("crop_padding", -1), ("flip", 3), ("cutout", -1), ("rand_augment", 11), ("resized_crop", 1.0)],
+)
 def test_a_wrong_augmentation_names_the_setting_that_is_wrong(name: str, value: object) -> None:
     refused(make_document(augment={name: value}), rf"augment\.{name}: .*but got {re.escape(repr(value))}")
 
@@ -317,6 +321,7 @@ def test_whole_numbers_are_accepted_where_fractions_are() -> None:
         (["fixed={bsd: {discount: 1}}"], "fixed", {"bsd": {"discount": 1.0}}),
         (["augment=none"], "augment", "none"),
         (["augment.flip=true"], "augment", Augment(flip=True)),
+        (["augment.resized_crop=0.25"], "augment", Augment(resized_crop=0.25)),
         (["momentum=1e-1"], "momentum", 0.1),
         (["trials=3", "trials=4"], "trials", 4),
         (["question=What = better?"], "question", "What = better?"),
@@ -385,6 +390,7 @@ ROUND_TRIPS: dict[str, dict[str, Any]] = {
     "defaults": {"evaluate": None},
     "fixed": {"fixed": {"bsd": {"temperature": 1.0}, "shared": {"weight_decay": 1e-5}}},
     "augment": {"augment": {"crop_padding": 2, "flip": True}},
+    "strong augment": {"augment": {"cutout": 16, "rand_augment": 9, "resized_crop": 0.08}},
     "conditions": {"conditions": ["none", "symmetric:0.4", {"kind": "asymmetric", "rate": 0.2}]},
     "mapping": {"conditions": [{"kind": "asymmetric", "rate": 0.2, "mapping": {0: 1, 1: 0}}]},
     "largest seed": {"seed": 2**63 - 1},
