@@ -1,7 +1,7 @@
 """Calibration errors, reliability bins and temperature scaling.
 
-N images, K classes, B bins. Confidence is the largest probability of a row. Equal-width bins are (low, high] with the edges of
-`numpy.linspace(0, 1, B + 1)`; the first also holds 0. Results are float64 on the input's device.
+N images, K classes, B bins. Confidence is the largest probability of a row. Equal-width bins are those of
+`bin_of`, (low, high]. Results are float64 on the input's device.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from bsd_core.metrics.binning import bin_of, check_bins, confidence_and_hits
 from bsd_core.metrics.inputs import check_logits, check_probs
 
 
@@ -41,22 +41,6 @@ class ReliabilityBins:
         return self.count / self.count.sum()
 
 
-def _check_bins(n_bins: int) -> None:
-    if n_bins < 1:
-        raise ValueError(f"`n_bins >= 1` must hold, but got n_bins={n_bins}.")
-
-
-def _bin_of(values: Tensor, n_bins: int) -> Tensor:
-    """Equal-width bin of each value in [0, 1]; a value just above 1 by rounding belongs to the last."""
-    inner = torch.from_numpy(np.linspace(0.0, 1.0, n_bins + 1)[1:-1]).to(values.device)
-    return torch.bucketize(values, inner)
-
-
-def _confidence_and_hits(probs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    confidence, predicted = probs.max(1)
-    return confidence, (predicted == targets).double()
-
-
 def _summarise(bins: Tensor, confidence: Tensor, hits: Tensor, n_bins: int) -> ReliabilityBins:
     count = torch.bincount(bins, minlength=n_bins).double()
     mean_confidence = torch.bincount(bins, weights=confidence, minlength=n_bins) / count
@@ -74,10 +58,10 @@ def reliability_bins(probs: Tensor, targets: Tensor, *, n_bins: int = 15) -> Rel
     Raises:
         ValueError: `n_bins` < 1, or see `check_probs`.
     """
-    _check_bins(n_bins)
+    check_bins(n_bins)
     probs, targets = check_probs(probs, targets)
-    confidence, hits = _confidence_and_hits(probs, targets)
-    return _summarise(_bin_of(confidence, n_bins), confidence, hits, n_bins)
+    confidence, hits = confidence_and_hits(probs, targets)
+    return _summarise(bin_of(confidence, n_bins), confidence, hits, n_bins)
 
 
 def expected_calibration_error(probs: Tensor, targets: Tensor, *, n_bins: int = 15) -> Tensor:
@@ -167,8 +151,8 @@ def debiased_calibration_error(probs: Tensor, targets: Tensor, *, n_bins: int = 
 
 
 def _equal_mass_bins(probs: Tensor, targets: Tensor, n_bins: int) -> ReliabilityBins:
-    _check_bins(n_bins)
-    confidence, hits = _confidence_and_hits(*check_probs(probs, targets))
+    check_bins(n_bins)
+    confidence, hits = confidence_and_hits(*check_probs(probs, targets))
     order = torch.sort(confidence, stable=True).indices
     sizes = torch.full((n_bins,), len(order) // n_bins)
     sizes[: len(order) % n_bins] += 1
@@ -192,10 +176,10 @@ def classwise_calibration_error(probs: Tensor, targets: Tensor, *, n_bins: int =
     References:
         Kull et al., NeurIPS 2019 ("static calibration error" in Nixon et al. 2019).
     """
-    _check_bins(n_bins)
+    check_bins(n_bins)
     probs, targets = check_probs(probs, targets)
     n, n_classes = probs.shape
-    cells = _bin_of(probs, n_bins).add_(n_bins * torch.arange(n_classes, device=probs.device))  # (N, K)
+    cells = bin_of(probs, n_bins).add_(n_bins * torch.arange(n_classes, device=probs.device))  # (N, K)
     # n_b |freq - mean p| is |sum of hits - sum of p| in each (class, bin) cell.
     mass = torch.bincount(cells.reshape(-1), weights=probs.reshape(-1), minlength=n_classes * n_bins)
     hits = torch.bincount(cells.gather(1, targets[:, None])[:, 0], minlength=n_classes * n_bins)
@@ -242,7 +226,7 @@ def _slope_and_rate(logits: Tensor, given: Tensor, log_scale: float) -> tuple[fl
     """First derivative of the NLL of softmax(s z) by s, and its derivative by log s; rows of `logits` have maximum 0."""
     scale = math.exp(log_scale)
     mean_sum, variance_sum = torch.zeros_like(given), torch.zeros_like(given)
-    for part in logits.split(max(1, 2**16 // logits.shape[1])):  # stays in cache: a third of the time of the whole at once
+    for part in torch.split(logits, max(1, 2**16 // logits.shape[1])):  # stays in cache: a third of the time of the whole at once
         weights = (part * scale).exp_()
         total = weights.sum(1)
         weights.mul_(part)

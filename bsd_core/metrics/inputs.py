@@ -36,7 +36,7 @@ def check_features(features: Any, labels: Any) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: wrong rank, length mismatch, N = 0, D = 0, NaN or infinity, or a negative label.
     """
-    features = torch.as_tensor(features).detach().to(torch.float64)
+    features = torch.as_tensor(features, dtype=torch.float64).detach()
     labels = torch.as_tensor(labels).to(features.device)
     if features.ndim != 2 or labels.ndim != 1 or len(features) != len(labels) or not features.shape[1]:
         raise ValueError(
@@ -67,7 +67,7 @@ def check_values(values: Any, name: str, axes: str) -> Tensor:
     Raises:
         ValueError: wrong rank, an axis of length 0, NaN or infinity.
     """
-    checked: Tensor = torch.as_tensor(values).detach().to(torch.float64)
+    checked: Tensor = torch.as_tensor(values, dtype=torch.float64).detach()
     if checked.ndim != len(axes):
         shape = ", ".join(axes) if len(axes) > 1 else f"{axes},"
         raise ValueError(f"Expected {name} of shape ({shape}), but got {tuple(checked.shape)}.")
@@ -95,7 +95,7 @@ def _as_labels(labels: Tensor, name: str) -> Tensor:
 
 
 def _check_pair(values: Any, targets: Any, name: str) -> tuple[Tensor, Tensor]:
-    values = torch.as_tensor(values).detach().to(torch.float64)
+    values = torch.as_tensor(values, dtype=torch.float64).detach()
     targets = torch.as_tensor(targets).to(values.device)
     if values.ndim != 2 or targets.ndim != 1 or len(values) != len(targets):
         raise ValueError(
