@@ -8,6 +8,7 @@ from rich.text import Text
 
 from bsd_core.errors import MissingDataError
 from bsd_core.methods import get_method
+from bsd_core.models import MODELS
 from studies.prepare import PreparedStudy, prepare
 from studies.search import ArmSpace
 from studies.spec import StudySpec
@@ -57,8 +58,16 @@ def _data(spec: StudySpec, prepared: PreparedStudy | None) -> str:
 
 
 def _network(spec: StudySpec, prepared: PreparedStudy | None) -> str:
-    width = f", width {spec.width or 16}" if spec.model != "resnet18" else ""
-    return f"{spec.model}{width}" + (f", {prepared.n_parameters:,} parameters" if prepared else "")
+    parts = [spec.model]
+    if published := MODELS[spec.model].width:
+        parts.append(f"width {spec.width or published}")
+    if spec.stem != "auto":
+        parts.append(f"{spec.stem} stem")
+    if spec.pretrained is not None:
+        parts.append(f"weights from {spec.pretrained}")
+    if prepared:
+        parts.append(f"{prepared.n_parameters:,} parameters")
+    return ", ".join(parts)
 
 
 def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import nn
 
-from bsd_core.errors import require, unknown_name
+from bsd_core.errors import ConfigError, require, unknown_name
 from bsd_core.models.base import SMALL_IMAGE, Network, Plan, Stem
 from bsd_core.models.cifar_resnet import CifarResNet
 from bsd_core.models.preact_resnet import PreActResNet18
@@ -89,6 +89,7 @@ def build_model(
         raise unknown_name("stem", stem, STEMS)
     require(in_channels in (1, 3), "in_channels is 1 or 3", in_channels=in_channels)
     require(n_classes >= 2, "n_classes >= 2", n_classes=n_classes)
+    require(image_size is None or min(image_size) >= 1, "1 <= height and 1 <= width", image_size=image_size)
     check_width(name, width)
     plan = Plan(
         in_channels=in_channels,
@@ -109,9 +110,9 @@ def build_model(
 def check_width(name: str, width: int | None) -> None:
     """Raise ConfigError where a known network cannot have this width."""
     require(width is None or 1 <= width <= 1024, "1 <= width <= 1024", width=width)
-    others = ", ".join(sorted(other for other, architecture in MODELS.items() if architecture.width))
-    rule = f"width is not set for {name} (its width is fixed; choose one of {others})"
-    require(width is None or MODELS[name].width is not None, rule, width=width)
+    if width is not None and MODELS[name].width is None:
+        others = ", ".join(sorted(other for other, architecture in MODELS.items() if architecture.width is not None))
+        raise ConfigError(f"{name} has a fixed width: leave `width` out, or choose one of {others}.")
 
 
 def _resolved(stem: str, image_size: tuple[int, int] | None) -> Stem:

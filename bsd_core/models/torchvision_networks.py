@@ -13,7 +13,7 @@ from bsd_core.models.base import Network, Plan, init_convolutions, stem_convolut
 
 VIT_PATCH: Final = {"small": 4, "published": 16}  # pixels a side
 VIT_DEFAULT_SIDE: Final = 224  # of the published network, where the image size is not known
-DENSENET_MIN_SIDE: Final = {"small": 8, "published": 32}  # three transitions halve the map after the stem has
+DENSENET_MIN_SIDE: Final = {"small": 8, "published": 29}  # three transitions halve the map that the stem leaves
 
 
 class TorchvisionNetwork(Network):

@@ -28,8 +28,20 @@ def test_arms_trials_and_images_are_counted() -> None:
 def test_data_network_and_objectives_are_said() -> None:
     text = text_of()
     assert "digits: 1150 train, 288 validation, 359 test (not used by the search), 1x8x8, 10 classes" in text
-    assert "resnet8, width 4" in text
+    assert "resnet8, width 4, " in text
     assert "val_accuracy up, val_ece down" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"width": None}, "resnet8, width 16, "),
+        ({"model": "resnet18", "width": None}, "resnet18, 11,"),
+        ({"width": 2, "stem": "published"}, "resnet8, width 2, published stem, "),
+    ],
+)
+def test_the_network_is_said_as_it_will_be_built(changes: dict[str, Any], words: str) -> None:
+    assert f"network {words}" in text_of(**changes)
 
 
 @pytest.mark.parametrize(
