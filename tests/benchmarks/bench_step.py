@@ -110,7 +110,7 @@ def run(*, rounds: int = 15) -> list[StepResult]:
         digits = load_source("digits")
         rgb = np.random.default_rng(0).integers(0, 256, (512, 3, 32, 32), dtype=np.uint8)
         return [
-            *measure("digits 1x8x8, batch 64", digits.train.images, digits.augment, width=16, batch_size=64, rounds=rounds),
+            *measure("digits 1x8x8, batch 64", digits.train.array, digits.augment, width=16, batch_size=64, rounds=rounds),
             *measure(
                 "CIFAR-sized 3x32x32, batch 128",
                 rgb,

@@ -41,11 +41,11 @@ def test_arrays_of_another_form_are_refused(images: Any, targets: Any, n_classes
 def test_select_copies_the_rows_in_the_given_order() -> None:
     images = make_image_set(5)
     chosen = images.select(np.array([3, 0]))
-    assert np.array_equal(chosen.images, images.images[[3, 0]])
+    assert np.array_equal(chosen.images, images.array[[3, 0]])
     assert chosen.targets.tolist() == [images.targets[3], images.targets[0]]
     assert chosen.n_classes == images.n_classes
-    chosen.images[:] = 0
-    assert images.images[3].any()
+    chosen.array[:] = 0
+    assert images.array[3].any()
 
 
 def test_equal_data_have_equal_fingerprints_whatever_their_memory_order() -> None:
@@ -56,13 +56,13 @@ def test_equal_data_have_equal_fingerprints_whatever_their_memory_order() -> Non
 
 def test_the_fingerprint_changes_with_a_pixel_a_label_the_shape_and_the_class_count() -> None:
     images = make_image_set(4, height=8, width=6)
-    pixel, label = images.images.copy(), images.targets.copy()
+    pixel, label = images.array.copy(), images.targets.copy()
     pixel[0, 0, 0, 0] ^= 1
     label[0] = (label[0] + 1) % 3
     others = [
         ImageSet(pixel, images.targets, 3),
         ImageSet(images.images, label, 3),
-        ImageSet(images.images.reshape(4, 3, 6, 8), images.targets, 3),
+        ImageSet(images.array.reshape(4, 3, 6, 8), images.targets, 3),
         ImageSet(images.images, images.targets, 4),
     ]
     assert len({images.fingerprint(), *(other.fingerprint() for other in others)}) == 5

@@ -78,8 +78,8 @@ def test_train_and_val_are_a_stratified_partition_of_the_images() -> None:
     train, val = split_train_val(images, 0.2, seed=4)
     assert (len(train), len(val)) == (40, 10)
     assert np.bincount(val.targets).tolist() == [2] * 5
-    together = {image.tobytes() for part in (train, val) for image in part.images}
-    assert together == {image.tobytes() for image in images.images}
+    together = {image.tobytes() for part in (train, val) for image in part.array}
+    assert together == {image.tobytes() for image in images.array}
     assert (train.n_classes, val.n_classes) == (5, 5)
 
 

@@ -163,7 +163,7 @@ def natural_images() -> UInt8:
     (file,) = shared_cifar10().glob("test*.parquet")
     photographs = load_source(f"parquet:{file}").test
     rows = np.concatenate([np.flatnonzero(photographs.targets == label)[:20] for label in range(10)])
-    return photographs.select(rows).images
+    return photographs.select(rows).array
 
 
 @pytest.mark.parametrize("name", ["gaussian_noise", "gaussian_blur", "brightness", "contrast", "pixelate"])

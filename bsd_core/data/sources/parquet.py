@@ -1,19 +1,13 @@
-"""Where images come from: `digits`, torchvision's small data sets, and Parquet files with encoded images.
-
-A source gives the official training images and the test images; splitting off validation images is `splits.py`'s work.
-"""
+"""`parquet:<path>`: encoded images in Parquet files, as Hugging Face lays them out."""
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import re
-import socket
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,157 +16,21 @@ import numpy as np
 from bsd_core.config import AugmentConfig
 from bsd_core.data.images import ImageSet, Int64, UInt8
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
-from bsd_core.data.splits import stratified_split
-from bsd_core.errors import DataError, MissingDataError, one_line, shown, unknown_name
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """One data set, whole.
-
-    Attributes:
-        name: as the user wrote it, e.g. "digits" or "parquet:data/cifar10".
-        train, test: official splits; where a data set has no test split, `test` is a fixed stratified fifth.
-        class_names: K names, or empty.
-        augment: what suits these images (digits are not mirrored).
-        asymmetric_map: which class each class is mistaken for, or None where nobody has said.
-    """
-
-    name: str
-    train: ImageSet
-    test: ImageSet
-    class_names: tuple[str, ...] = ()
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
-    asymmetric_map: Mapping[int, int] | None = None
-
-
-def load_source(name: str, *, data_dir: str | Path = "data", download: bool = True) -> Source:
-    """Load the data set `name`.
-
-    Args:
-        name: one of `SOURCES`, or `parquet:<path>`.
-        data_dir: where torchvision keeps its files.
-        download: fetch them where they are missing.
-
-    Raises:
-        ConfigError: unknown name.
-        DataError: files missing, unreadable or not in the expected form; the message says which and what to do.
-    """
-    kind, _, path = name.partition(":")
-    if kind == "parquet":
-        return _load_parquet(name, path)
-    if name not in SOURCES:
-        raise unknown_name("data set", name, [*SOURCES, "parquet:<path>"])
-    return SOURCES[name](Path(os.path.expanduser(data_dir)), download)
-
-
-def _hold_out_test(name: str, images: ImageSet, **rest: Any) -> Source:
-    """A source without a test split: a fixed stratified fifth becomes it, the same for every study and seed."""
-    train, test = stratified_split(images.targets, round(len(images) / 5), seed=0)
-    return Source(name=name, train=images.select(train), test=images.select(test), **rest)
-
-
-def _load_digits(data_dir: Path, download: bool) -> Source:
-    """scikit-learn's copy of the UCI handwritten digits: 1,797 grey images of 8x8 pixels with 17 levels, no download."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    pixels = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-    images = ImageSet(np.ascontiguousarray(pixels), bunch.target.astype(np.int64), 10)
-    return _hold_out_test(
-        "digits",
-        images,
-        class_names=tuple("0123456789"),
-        augment=AugmentConfig(crop_padding=1),
-        asymmetric_map=ASYMMETRIC_MAPS["digits"],
-    )
-
-
-def _torchvision(class_name: str, name: str, augment: AugmentConfig) -> Callable[[Path, bool], Source]:
-    def load(data_dir: Path, download: bool) -> Source:
-        from torchvision import datasets
-
-        def split(train: bool) -> Any:
-            return getattr(datasets, class_name)(root=str(data_dir), train=train, download=False)
-
-        def splits() -> tuple[Any, Any]:
-            try:
-                return split(True), split(False)
-            except RuntimeError:  # torchvision's word for files that are missing or of another hash
-                raise
-            except Exception as error:
-                raise DataError(f"The {name} files in {str(data_dir)!r} are not readable ({one_line(error, limit=120)}).") from error
-
-        try:
-            parts = splits()
-        except RuntimeError as missing:
-            if not download:
-                raise MissingDataError(
-                    f"No {name} files in {str(data_dir)!r} and download is off. Put torchvision's {class_name} files there, "
-                    "set data_dir=..., or set download=true."
-                ) from missing
-            _download(getattr(datasets, class_name), name, data_dir)
-            parts = splits()
-        sets = []
-        for part in parts:
-            pixels = np.asarray(part.data)
-            pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-            labels = np.asarray(part.targets, dtype=np.int64)
-            sets.append(ImageSet(np.ascontiguousarray(pixels), labels, len(part.classes)))
-        return Source(
-            name=name,
-            train=sets[0],
-            test=sets[1],
-            class_names=tuple(map(str, parts[0].classes)),
-            augment=augment,
-            asymmetric_map=ASYMMETRIC_MAPS[name],
-        )
-
-    return load
-
-
-def _download(dataset: Any, name: str, data_dir: Path) -> None:
-    @contextlib.contextmanager
-    def patience(seconds: float) -> Iterator[None]:
-        old = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(seconds)
-        try:
-            yield
-        finally:
-            socket.setdefaulttimeout(old)
-
-    # torchvision draws a progress bar: welcome on a terminal, noise in a log.
-    quiet = contextlib.nullcontext() if sys.stderr.isatty() else contextlib.redirect_stderr(io.StringIO())
-    try:
-        with patience(20), quiet, contextlib.redirect_stdout(io.StringIO()):
-            for train in (True, False):
-                dataset(root=str(data_dir), train=train, download=True)
-    except Exception as error:
-        raise DataError(
-            f"{name} is neither in {str(data_dir)!r} nor could it be downloaded ({one_line(error, limit=120)}). Connect to a "
-            "network, put the files there, set data_dir=..., or use dataset=digits, which needs no download."
-        ) from error
-
-
-SOURCES: Final[dict[str, Callable[[Path, bool], Source]]] = {
-    "cifar10": _torchvision("CIFAR10", "cifar10", AugmentConfig(crop_padding=4, flip=True)),
-    "cifar100": _torchvision("CIFAR100", "cifar100", AugmentConfig(crop_padding=4, flip=True)),
-    "digits": _load_digits,
-    "fashion_mnist": _torchvision("FashionMNIST", "fashion_mnist", AugmentConfig(crop_padding=2, flip=True)),
-    "mnist": _torchvision("MNIST", "mnist", AugmentConfig(crop_padding=2)),
-}
+from bsd_core.data.sources.source import Request, Source, hold_out_test
+from bsd_core.errors import DataError, one_line, shown
 
 IMAGE_COLUMNS: Final = ("img", "image")
 LABEL_COLUMNS: Final = ("label", "fine_label")
 _MAX_CLASSES: Final = 1_000_000
 
 
-def _load_parquet(name: str, path: str) -> Source:
+def load_parquet(request: Request) -> Source:
     """Encoded images in Parquet: columns `img` or `image` (bytes, or a struct with `bytes`), `label` or `fine_label` (integer).
 
-    `path` is a folder with `train*.parquet` and `test*.parquet` (any number of shards, also under `data/`), or one file, of which a
+    The path is a folder with `train*.parquet` and `test*.parquet` (any number of shards, also under `data/`), or one file, of which a
     fixed stratified fifth becomes the test split. All images must have one size; they are RGB unless all are grey.
     """
+    name, path = request.name, request.path
     if not path:
         raise DataError("parquet: needs a path: dataset=parquet:<folder with train*.parquet and test*.parquet>, or one file.")
     root = Path(os.path.expanduser(path))
@@ -208,7 +66,7 @@ def _load_parquet(name: str, path: str) -> Source:
         "asymmetric_map": _map_by_class_names(names),
     }
     if "all" in sets:
-        return _hold_out_test(name, sets["all"], **rest)
+        return hold_out_test(name, sets["all"], **rest)
     return Source(name=name, train=sets["train"], test=sets["test"], **rest)
 
 
