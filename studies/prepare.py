@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,8 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
     return TrialSettings(
         model=spec.model,
         width=spec.width,
+        stem=spec.stem,
+        pretrained=_absolute(spec.pretrained),
         train=TrainConfig(
             epochs=spec.epochs,
             batch_size=spec.batch_size,
@@ -137,11 +140,26 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
     )
 
 
+def _absolute(path: str | None) -> str | None:
+    """Trials run in processes that stand in other folders."""
+    return None if path is None else str(Path(path).expanduser().resolve())
+
+
 def _try_model(spec: StudySpec, train: ImageSet) -> int:
     """Build the network and pass two images through it, so that an impossible combination shows here; its parameter count."""
-    model = build_model(spec.model, in_channels=train.channels, n_classes=train.n_classes, width=spec.width, seed=0)
+    model = build_model(
+        spec.model,
+        in_channels=train.channels,
+        n_classes=train.n_classes,
+        image_size=train.image_size,
+        width=spec.width,
+        stem=spec.stem,
+        pretrained=_absolute(spec.pretrained),
+        seed=0,
+    )
     try:
-        model(torch.zeros(2, *train.images.shape[1:]))
+        with torch.no_grad():
+            model(torch.zeros(2, train.channels, *train.image_size))
     except (RuntimeError, ValueError) as error:
         height, width = train.image_size
         raise ConfigError(f"{spec.model} cannot take {width}x{height} images: {error}") from error

@@ -191,8 +191,25 @@ class StudySpec(_Strict):
         default="noisy",
         description="which validation labels drive the search; `noisy` carries the condition's noise, as in practice; both are stored",
     )
-    model: str = Field(default="resnet8", description="resnet8, resnet20, or resnet18 (torchvision, small-image stem)")
-    width: Count | None = Field(default=None, description="channels of the first stage (resnet8, resnet20); null: 16")
+    model: str = Field(
+        default="resnet8",
+        description="resnet8, resnet20, resnet56, wide_resnet (WRN-28), preact_resnet18 (CS-KD's), or torchvision's resnet18, resnet34, "
+        "resnet50, resnet101, resnext101_32x4d, densenet121, vit_b_16",
+    )
+    width: Count | None = Field(
+        default=None,
+        description="channels of the first stage (resnet8, resnet20, resnet56; preact_resnet18), or the widening factor (wide_resnet); "
+        "null: as published, 16, 64 or 10",
+    )
+    stem: Literal["auto", "small", "published"] = Field(
+        default="auto",
+        description="first layers of the network: small keeps the resolution, published is made for 224 px; auto: small up to 64 px a side",
+    )
+    pretrained: Text | None = Field(
+        default=None,
+        description="a local file of weights to start from (torchvision's, or a checkpoint of ours), which every node must have; "
+        "null: random weights",
+    )
     n_classes: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
         default=None, description="outputs of the network; null: as many as the data set has classes"
     )
@@ -267,10 +284,11 @@ class StudySpec(_Strict):
 
     @model_validator(mode="after")
     def _check(self) -> StudySpec:
+        from bsd_core.models import check_width
+
         if self.warmup_epochs > self.epochs:
             raise ConfigError(f"`warmup_epochs <= epochs` must hold, but got {self.warmup_epochs:g} and {self.epochs}.")
-        if self.width is not None and self.model == "resnet18":
-            raise ConfigError("resnet18 has a fixed width: leave `width` out, or choose resnet8 or resnet20.")
+        check_width(self.model, self.width)
         if 0 < self.gpus_per_trial < 0.01:
             raise ConfigError(f"gpus_per_trial is 0 or at least 0.01, but got {self.gpus_per_trial:g}.")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:

@@ -56,6 +56,8 @@ class TrialSettings:
 
     model: str
     width: int | None
+    stem: str = "auto"
+    pretrained: str | None = None  # an absolute path, the same on every node
     train: TrainConfig  # each trial sets its own learning_rate and weight_decay
     augment: AugmentConfig
     evaluation: EvaluationPlan
@@ -142,6 +144,8 @@ def _train_and_evaluate(
         settings=task.settings,
         model=settings.model,
         width=settings.width,
+        stem=settings.stem,
+        pretrained=settings.pretrained,
         train=replace(settings.train, learning_rate=task.learning_rate, weight_decay=task.weight_decay),
         augment=settings.augment,
         seed=task.seed,

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from bsd_core.config import AugmentConfig
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
 from bsd_core.errors import ConfigError, DataError
+from bsd_core.models import build_model
 from studies.prepare import PreparedStudy, prepare
 from tests.studies._dummies import make_spec, write_parquet
 
@@ -133,6 +135,25 @@ def test_parameters_of_the_network_are_counted() -> None:
     assert prepared(model="resnet20", width=16).n_parameters == 269_722 - 16 * 9 * 2  # one channel instead of three
 
 
+def test_the_stem_and_the_weights_to_start_from_reach_the_trials_with_a_path_that_holds_in_every_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = build_model("resnet8", in_channels=1, n_classes=7, width=4, stem="published", seed=0)
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    monkeypatch.chdir(tmp_path)
+    settings = prepared(stem="published", pretrained="weights.pt").settings
+    assert (settings.stem, settings.pretrained) == ("published", str(tmp_path / "weights.pt"))
+    assert (prepared().settings.stem, prepared().settings.pretrained) == ("auto", None)
+
+
+def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    torch.save(build_model("resnet8", in_channels=1, n_classes=10, width=4, stem="published").state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(ConfigError, match=r"weights\.pt' are for another stem"):
+        prepared(pretrained=str(tmp_path / "weights.pt"))
+    with pytest.raises(DataError, match=r"There is no file of pretrained weights at '.*absent\.pt'"):
+        prepared(pretrained=str(tmp_path / "absent.pt"))
+
+
 def test_parquet_files_are_prepared(tmp_path: Path) -> None:
     path = write_parquet(tmp_path / "all.parquet", n=60)
     study = prepared(dataset=f"parquet:{path}", batch_size=8)
@@ -151,7 +172,8 @@ def test_parquet_files_are_prepared(tmp_path: Path) -> None:
         ({"conditions": ["asymmetric:0.9"]}, r"Asymmetric noise at noise_rate=0\.9 needs \d+ labels to spoil"),
         ({"conditions": [{"kind": "asymmetric", "rate": 0.1, "mapping": {0: 10}}]}, r"0 <= class < 10, mapped to another class"),
         ({"conditions": [{"kind": "asymmetric", "rate": 0.1, "mapping": {3: 3}}]}, r"0 <= class < 10, mapped to another class"),
-        ({"width": 5000}, r"`1 <= width <= 1024` must hold, .*5000"),
+        ({"model": "vit_b_16", "width": None, "stem": "published"}, r"side is a multiple of 16 pixels, but got 8x8"),
+        ({"model": "densenet121", "width": None, "stem": "published"}, r"at least 29x29 pixels, but got 8x8"),
     ],
 )
 def test_settings_that_do_not_suit_the_data_are_refused(changes: dict[str, Any], message: str) -> None:
