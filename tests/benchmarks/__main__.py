@@ -1,6 +1,6 @@
 """`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
 
-`python -m tests.benchmarks step` or `study` runs one of them.
+`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`) runs one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from studies.provenance import processor
-from tests.benchmarks import bench_step, bench_study
+from tests.benchmarks import bench_evaluate, bench_reference, bench_step, bench_study
 
 
 def _step(console: Console) -> None:
@@ -37,14 +37,34 @@ def _study(console: Console) -> None:
     console.print(f"    (wall - start-up) / (training / slots) = {result.ratio:.3f}", highlight=False)
 
 
+def _reference(console: Console) -> None:
+    rounds = 9
+    result = bench_reference.run(rounds=rounds)
+    console.print(f"(c) CS-KD's published step against ours, resnet8, {result.images}, two threads, n = {rounds}", highlight=False)
+    console.print(f"    ours      {result.images_per_second:,.0f} images/s (primaries)", highlight=False)
+    for workers, speed in result.published_images_per_second.items():
+        console.print(f"    published {speed:,.0f} images/s with {workers} loader workers", highlight=False)
+    ratio = result.ratio
+    console.print(f"    ours / faster published = {ratio.median:.2f}, quartiles {ratio.low:.2f} to {ratio.high:.2f}\n", highlight=False)
+
+
+def _evaluate(console: Console) -> None:
+    rounds = 7
+    result = bench_evaluate.run(rounds=rounds)
+    console.print(f"(d) evaluation with all metrics, resnet8, 10,000 images 3x32x32, one thread, n = {rounds}", highlight=False)
+    console.print(f"    evaluation {result.seconds:.2f} s, bare forward pass {result.bare_seconds:.2f} s", highlight=False)
+    ratio = result.ratio
+    console.print(f"    evaluation / bare = {ratio.median:.3f}, quartiles {ratio.low:.3f} to {ratio.high:.3f}\n", highlight=False)
+
+
 def main() -> None:
     """Run what the arguments name, or everything."""
     console = Console(width=110)
-    chosen = sys.argv[1:] or ["step", "study"]
+    chosen = sys.argv[1:] or ["step", "study", "reference", "evaluate"]
     cores = len(os.sched_getaffinity(0))
     console.print(f"{processor()}, {cores} cores usable, torch {torch.__version__}\n", highlight=False)
     for name in chosen:
-        {"step": _step, "study": _study}[name](console)
+        {"step": _step, "study": _study, "reference": _reference, "evaluate": _evaluate}[name](console)
 
 
 if __name__ == "__main__":
