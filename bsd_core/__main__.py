@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import sys
+from pathlib import Path
+from typing import Any, Final
 
 import torch
 
-from bsd_core.config import TrainConfig
+from bsd_core.checkpoint import deterministic, resume, save_checkpoint, save_weights
+from bsd_core.config import RECIPES, TrainConfig, recipe_config
 from bsd_core.data.label_noise import NOISE_KINDS, spoil_labels
 from bsd_core.data.sources import load_source
 from bsd_core.data.splits import split_train_val, subset
-from bsd_core.errors import BSDError, ConfigError, DivergedError, require
+from bsd_core.errors import BSDError, ConfigError, DivergedError, StorageError, require, unknown_name
 from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict
+from bsd_core.methods import METHODS, method_config
+from bsd_core.models import MODELS, STEMS
 from bsd_core.robustness.corruptions import CORRUPTIONS
 from bsd_core.seeds import derive_seed
 from bsd_core.train import Recipe, Trainer
+
+_WORDS: Final = {"null": None, "none": None, "true": True, "false": False}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,19 +36,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", default="digits", help="digits, cifar10, cifar100, fashion_mnist, mnist or parquet:<path>")
     parser.add_argument("--data-dir", default="data", help="where torchvision keeps its files")
     parser.add_argument("--train-images", type=int, help="use a stratified subset of the training images")
-    parser.add_argument("--method", default="bsd", help="cross_entropy, label_smoothing, cs_kd or bsd")
+    parser.add_argument("--method", default="bsd", help=", ".join(METHODS))
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the method, e.g. prior_strength=30")
-    parser.add_argument("--model", default="resnet8", help="resnet8, resnet20 or resnet18")
-    parser.add_argument("--width", type=int, help="channels of the first stage (resnet8, resnet20)")
+    parser.add_argument("--model", default="resnet8", help=", ".join(MODELS))
+    parser.add_argument("--width", type=int, help="channels of the first stage, or the widening factor, of networks that have one")
+    parser.add_argument("--stem", default="auto", choices=STEMS, help="for small images, or as published for 224 px")
+    parser.add_argument("--pretrained", metavar="FILE", help="weights to start from")
     parser.add_argument("--noise", default="none", choices=NOISE_KINDS, help="kind of label noise on the training labels")
     parser.add_argument("--noise-rate", type=float, default=0.0, help="share of training labels that are wrong")
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", "--lr", type=float, default=0.1)
-    parser.add_argument("--weight-decay", type=float, default=5e-4)
+    parser.add_argument("--recipe", help=f"a published recipe instead of ours: {', '.join(RECIPES)}")
+    parser.add_argument("--epochs", type=int, help="15, or the recipe's")
+    parser.add_argument("--batch-size", type=int, help="64, or the recipe's")
+    parser.add_argument("--learning-rate", "--lr", type=float, help="0.1, or the recipe's")
+    parser.add_argument("--weight-decay", type=float, help="5e-4, or the recipe's")
+    parser.add_argument("--train", nargs="*", default=[], metavar="NAME=VALUE", help="other fields of the recipe, e.g. schedule=one_cycle")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, help="CPU threads; 1 is fastest for small networks on a busy machine")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--deterministic", action="store_true", help="on a GPU: kernels that give the same bits at every run")
+    parser.add_argument("--checkpoint", metavar="DIR", help="keep checkpoints here, and resume from the newest one")
+    parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS", help="besides the end of each epoch; 0: not")
+    parser.add_argument("--save", metavar="FILE", help="write the trained weights, e.g. for kd's teacher=FILE")
     return parser
 
 
@@ -56,35 +73,82 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _settings(pairs: list[str]) -> dict[str, float]:
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
+def _value(text: str) -> Any:
+    """A command line value as what it looks like: null, true, a whole number, a number, numbers with commas, or a text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    for kind in (int, float):
         try:
-            settings[name] = float(value)
+            return kind(text)
         except ValueError:
-            equals = ""
-        if not equals:
-            raise ConfigError(f"--set takes NAME=NUMBER, but got {pair!r}.")
-    return settings
+            pass
+    return tuple(_value(part) for part in text.split(",")) if "," in text else text
+
+
+def _pairs(option: str, pairs: list[str]) -> dict[str, Any]:
+    for pair in pairs:
+        if not all(pair.partition("=")):
+            raise ConfigError(f"{option} takes NAME=VALUE, but got {pair!r}.")
+    return {name: _value(value) for name, _, value in (pair.partition("=") for pair in pairs)}
+
+
+def _train_config(options: argparse.Namespace) -> TrainConfig:
+    """The named recipe, or our own, with what the command line says otherwise."""
+    named = {name: getattr(options, name) for name in ("epochs", "batch_size", "learning_rate", "weight_decay")}
+    changes = {name: value for name, value in named.items() if value is not None} | _pairs("--train", options.train)
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    for name in changes:
+        if name not in fields:
+            raise unknown_name("field of --train", name, fields)
+    if options.recipe is not None:
+        return recipe_config(options.recipe, **changes)
+    ours = {"epochs": 15, "batch_size": 64} | changes
+    return TrainConfig(**{"warmup_epochs": min(1, ours["epochs"]), **ours})
+
+
+def _train(trainer: Trainer, options: argparse.Namespace, val_images: torch.Tensor, val_targets: torch.Tensor) -> None:
+    """All epochs that are left, with checkpoints where they are wanted."""
+    folder = None if options.checkpoint is None else Path(options.checkpoint)
+
+    def on_step() -> None:
+        if folder is not None and options.checkpoint_every and trainer.step % options.checkpoint_every == 0:
+            save_checkpoint(folder, trainer)
+
+    if folder is not None:
+        found = resume(trainer, folder)
+        for reason in found.broken:
+            print(f"warning: a broken checkpoint was passed over: {reason}", file=sys.stderr)
+        if found.path is not None:
+            print(f"resumed from {found.path}: {trainer.step} of {trainer.total_steps} steps done")
+    for epoch in trainer.records(on_step):
+        if folder is not None:
+            save_checkpoint(folder, trainer)
+        metrics = headline(predict(trainer.network, val_images, trainer.normaliser), val_targets)
+        print(
+            f"epoch {epoch.epoch:3d}  loss {epoch.train_loss:7.4f}  val accuracy {metrics['accuracy']:7.2%}  "
+            f"val ECE {metrics['ece']:6.2%}  {epoch.images_seen / epoch.seconds:8,.0f} images/s",
+            flush=True,
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["bench"]:
+        from bsd_core.bench import main as bench
+
+        bench(arguments[1:])
+        return
     options = _parser().parse_args(arguments)
     device = choose_device(options.device)
     if options.threads is not None:
         require(options.threads >= 1, "threads >= 1", threads=options.threads)
         torch.set_num_threads(options.threads)
-    recipe_config = TrainConfig(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        weight_decay=options.weight_decay,
-        warmup_epochs=min(1, options.epochs),
-    )
+    require(options.checkpoint_every >= 0, "checkpoint_every >= 0", checkpoint_every=options.checkpoint_every)
     if (options.noise == "none") != (options.noise_rate == 0):
         raise ConfigError(f"Give --noise and --noise-rate together, but got --noise {options.noise} --noise-rate {options.noise_rate:g}.")
+    config, settings = _train_config(options), _pairs("--set", options.set)
+    method_config(options.method, settings)
     source = load_source(options.dataset, data_dir=options.data_dir)
     images = subset(source.train, options.train_images, seed=derive_seed(options.seed, "subset"))
     train, val = split_train_val(images, 0.2, seed=derive_seed(options.seed, "val"))
@@ -98,10 +162,12 @@ def main(arguments: list[str] | None = None) -> None:
     )
     recipe = Recipe(
         method=options.method,
-        settings=_settings(options.set),
+        settings=settings,
         model=options.model,
         width=options.width,
-        train=recipe_config,
+        stem=options.stem,
+        pretrained=options.pretrained,
+        train=config,
         augment=source.augment,
         seed=options.seed,
     )
@@ -112,15 +178,12 @@ def main(arguments: list[str] | None = None) -> None:
     trainer = Trainer(recipe, on_device(train.images), on_device(given), true=on_device(train.targets), n_classes=train.n_classes)
     print(f"{options.method} on {source.name}: {len(train)} training and {len(val)} validation images, {options.model} on {device}")
     val_images, val_targets = on_device(val.images), on_device(val.targets)
-    for _ in range(options.epochs):
-        epoch = trainer.run_epoch()
-        metrics = headline(predict(trainer.model, val_images, trainer.normaliser), val_targets)
-        print(
-            f"epoch {epoch.epoch:3d}  loss {epoch.train_loss:7.4f}  val accuracy {metrics['accuracy']:7.2%}  "
-            f"val ECE {metrics['ece']:6.2%}  {epoch.images_seen / epoch.seconds:8,.0f} images/s"
-        )
+    with deterministic(device) if options.deterministic else contextlib.nullcontext():
+        _train(trainer, options, val_images, val_targets)
+    if options.save is not None:
+        save_weights(Path(options.save), trainer.network)
     plan = EvaluationPlan(corruptions=CORRUPTIONS, severities=(3,))
-    rows, _ = evaluate(trainer.model, trainer.normaliser, val_images, {"val": val_targets}, plan=plan)
+    rows, _ = evaluate(trainer.network, trainer.normaliser, val_images, {"val": val_targets}, plan=plan)
     print(f"\n{'':24}{'accuracy':>9}{'ECE':>8}{'NLL':>8}{'Brier':>8}   (n = {len(val)}, validation, true labels)")
     for row in rows:
         name = row["name"] if row["shift"] == "clean" else f"{row['name']} severity {row['severity']}"
@@ -132,6 +195,9 @@ if __name__ == "__main__":
         main()
     except DivergedError as error:
         print(f"failed: {error} Lower the learning rate.", file=sys.stderr)
+        sys.exit(1)
+    except StorageError as error:
+        print(f"failed: {error}", file=sys.stderr)
         sys.exit(1)
     except BSDError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -5,10 +5,12 @@ Nothing in a step waits for the device: losses and predictions are gathered ther
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -113,6 +115,7 @@ class Trainer:
         self.recipe, self._images, self._given, self._true = recipe, images, given, true
         device = images.device
         sample = images[torch.zeros(1, dtype=torch.int64, device=device)]
+        self._sample_shape = tuple(sample.shape[1:])
 
         def new_network(seed: int, *, pretrained: str | None = None) -> Network:
             return build_model(
@@ -163,6 +166,13 @@ class Trainer:
         self._predicted = torch.full_like(given, -1)  # (N,) the latest training-time prediction for each image
         self.epoch = 0
         self._sums = self._no_sums()
+
+    @property
+    def identity(self) -> str:
+        """What a saved state belongs to: the recipe, the shape of the images and the given labels, as JSON."""
+        labels = hashlib.blake2b(self._given.cpu().numpy().tobytes(), digest_size=8).hexdigest()
+        shape = [len(self._images), *self._sample_shape]
+        return json.dumps({**asdict(self.recipe), "images": shape, "labels": labels}, sort_keys=True)
 
     @property
     def step(self) -> int:
@@ -269,10 +279,10 @@ class Trainer:
         loss, hits = torch.zeros(2, dtype=torch.float64, device=self._given.device)
         return _EpochSums(loss, hits)
 
-    def records(self) -> Iterator[EpochRecord]:
-        """Train to the end, epoch by epoch."""
+    def records(self, on_step: Callable[[], None] | None = None) -> Iterator[EpochRecord]:
+        """Train to the end, epoch by epoch; `on_step` as in `run_epoch`."""
         while self.epoch < self.epochs:
-            yield self.run_epoch()
+            yield self.run_epoch(on_step)
 
     def state_dict(self) -> dict[str, Any]:
         """All that an exact continuation needs, after any step; tensors are the trainer's own, so save before the next step."""

@@ -219,6 +219,22 @@ def make_trainer(
     return Trainer(recipe, images, targets if given is None else given, true=true, n_classes=n_classes)
 
 
+def assert_equal_states(left: Any, right: Any) -> None:
+    """Nested dicts, lists and tensors are equal to the last bit."""
+    if isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_equal_states(left[key], right[key])
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_equal_states(one, other)
+    elif isinstance(left, Tensor):
+        assert torch.equal(left, right)
+    else:
+        assert left == right
+
+
 def make_png(pixels: npt.NDArray[Any]) -> bytes:
     """(H, W) or (H, W, 3) uint8 as the bytes of a PNG file."""
     buffer = io.BytesIO()

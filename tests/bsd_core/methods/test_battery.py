@@ -19,7 +19,16 @@ from bsd_core.methods import METHODS, method_config
 from bsd_core.methods.base import build_config
 from bsd_core.models import Network
 from bsd_core.train import EpochRecord, Trainer
-from tests._dummies import make_batch, make_method, make_network, make_recipe, make_targets, make_toy_images, make_trainer
+from tests._dummies import (
+    assert_equal_states,
+    make_batch,
+    make_method,
+    make_network,
+    make_recipe,
+    make_targets,
+    make_toy_images,
+    make_trainer,
+)
 
 pytestmark = pytest.mark.parametrize("name", METHODS)
 
@@ -71,22 +80,6 @@ def through_a_file(state: dict[str, Any]) -> dict[str, Any]:
     file.seek(0)
     loaded: dict[str, Any] = torch.load(file, weights_only=True)
     return loaded
-
-
-def assert_equal_states(left: Any, right: Any) -> None:
-    """Nested dicts, lists and tensors are equal to the last bit."""
-    if isinstance(left, dict):
-        assert left.keys() == right.keys()
-        for key in left:
-            assert_equal_states(left[key], right[key])
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right)
-        for one, other in zip(left, right, strict=True):
-            assert_equal_states(one, other)
-    elif isinstance(left, Tensor):
-        assert torch.equal(left, right)
-    else:
-        assert left == right
 
 
 @pytest.mark.parametrize("n", [1, 8])

@@ -1,0 +1,182 @@
+"""Checkpoints: the state of a training as files that are whole or not there.
+
+A checkpoint is written under a temporary name, synced to the disk and renamed, so a process can be killed at any moment; the newest
+`KEEP` are kept, so that a broken one (a disk's fault; a copy cut short) still has one before it. Files are read with `weights_only=True`:
+nothing in them is executed. Every byte is checked by the archive's own CRC-32 before it is used.
+
+Resuming is exact: a training that is killed at any step and resumed ends with the same weights to the last bit, on the same machine type,
+library versions and number of threads. On a GPU that also needs deterministic kernels: see `deterministic`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import nn
+
+from bsd_core.errors import ConfigError, StorageError, one_line
+from bsd_core.train import Trainer
+
+KEEP: Final = 2
+_NAME: Final = re.compile(r"step-(\d{10})\.pt")
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder of checkpoints held.
+
+    Attributes:
+        state: of the newest whole checkpoint, for `Trainer.load_state_dict`; None where there is none.
+        path: its file.
+        broken: one line for each newer file that could not be used, newest first.
+    """
+
+    state: dict[str, Any] | None
+    path: Path | None
+    broken: tuple[str, ...]
+
+
+def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
+    """Write the state of `trainer`, then remove all but the newest `KEEP` files.
+
+    Returns:
+        The file, `step-<steps done>.pt`.
+
+    Raises:
+        StorageError: the disk is full, or cannot be written for another reason; older checkpoints are left as they were.
+    """
+    path = folder / f"step-{trainer.step:010d}.pt"
+    _write(path, {"version": _VERSION, "identity": trainer.identity, "state": trainer.state_dict()})
+    for old in _files(folder)[KEEP:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def save_weights(path: Path, network: nn.Module) -> None:
+    """The weights of a trained network as {"model": state dict}: `pretrained` and kd's `teacher` read it.
+
+    Raises:
+        StorageError: see `save_checkpoint`.
+    """
+    _write(path, {"model": network.state_dict()})
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    """Under a temporary name, synced, renamed: the file is whole or not there."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch wraps some failed writes
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
+
+
+def load_checkpoint(folder: Path, *, identity: str) -> Found:
+    """The newest whole checkpoint of a folder; broken ones are passed over and reported.
+
+    Args:
+        folder: need not exist.
+        identity: of the training that wants to go on.
+
+    Raises:
+        ConfigError: the checkpoint is of another training (other recipe or labels); the first difference is named.
+    """
+    broken = []
+    for path in _files(folder):
+        try:
+            saved = _read(path)
+        except Exception as error:
+            broken.append(f"{path}: {one_line(error, limit=120)}")
+            continue
+        if saved["identity"] != identity:
+            raise ConfigError(f"{path} is of another training ({_difference(saved['identity'], identity)}). Use another folder.")
+        return Found(saved["state"], path, tuple(broken))
+    return Found(None, None, tuple(broken))
+
+
+def resume(trainer: Trainer, folder: Path) -> Found:
+    """Bring `trainer` to where the newest whole checkpoint of `folder` left it, if there is one.
+
+    Raises:
+        ConfigError: see `load_checkpoint`.
+    """
+    found = load_checkpoint(folder, identity=trainer.identity)
+    if found.state is not None:
+        trainer.load_state_dict(found.state)
+    return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """Checkpoints, newest first."""
+    names = sorted((path.name for path in folder.glob("step-*.pt") if _NAME.fullmatch(path.name)), reverse=True)
+    return [folder / name for name in names]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        if (member := archive.testzip()) is not None:
+            raise ValueError(f"damaged ({member})")
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if not isinstance(saved, dict) or saved.get("version") != _VERSION:
+        raise ValueError("not a checkpoint of this version")
+    return saved
+
+
+def _difference(saved: str, wanted: str) -> str:
+    theirs, ours = _flat(json.loads(saved)), _flat(json.loads(wanted))
+    for name in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(name) != ours.get(name):
+            return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
+    return "a difference in its form"
+
+
+def _flat(value: Any, name: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {name: value}
+    return {path: leaf for key, part in value.items() for path, leaf in _flat(part, f"{name}.{key}" if name else key).items()}
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself last."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Kernels that give the same bits at every run: nothing to do on a CPU; on a GPU slower ones, without autotuning.
+
+    `CUBLAS_WORKSPACE_CONFIG=:4096:8` must be set before the process first uses the GPU, as torch asks.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    before = (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
