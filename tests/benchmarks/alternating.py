@@ -21,7 +21,7 @@ def seconds_by_round(works: Mapping[str, Callable[[], object]], *, rounds: int) 
     """Seconds of each work in each of `rounds` rounds, after one that warms up; every other round runs them backwards."""
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for index in range(rounds + 1):
-        for name in list(works) if index % 2 else reversed(works):
+        for name in list(works)[:: 1 if index % 2 else -1]:
             started = time.perf_counter()
             works[name]()
             if index:
