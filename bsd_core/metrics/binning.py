@@ -19,7 +19,7 @@ def check_bins(n_bins: int) -> None:
 def bin_of(values: Tensor, n_bins: int) -> Tensor:
     """Number in [0, B) of the bin of each value in [0, 1]; a value just above 1 by rounding belongs to the last."""
     inner = torch.from_numpy(np.linspace(0.0, 1.0, n_bins + 1)[1:-1]).to(values.device)
-    return torch.bucketize(values, inner)
+    return torch.bucketize(values.contiguous(), inner)  # it warns of other layouts
 
 
 def confidence_and_hits(probs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,12 +62,12 @@ def check_labels(**arrays: Any) -> tuple[Tensor, ...]:
 
 
 def check_values(values: Any, name: str, axes: str) -> Tensor:
-    """`values` as a finite float64 tensor with one axis for each letter of `axes`.
+    """`values` as a finite, contiguous float64 tensor with one axis for each letter of `axes`.
 
     Raises:
         ValueError: wrong rank, an axis of length 0, NaN or infinity.
     """
-    checked: Tensor = torch.as_tensor(values, dtype=torch.float64).detach()
+    checked: Tensor = torch.as_tensor(values, dtype=torch.float64).detach().contiguous()
     if checked.ndim != len(axes):
         shape = ", ".join(axes) if len(axes) > 1 else f"{axes},"
         raise ValueError(f"Expected {name} of shape ({shape}), but got {tuple(checked.shape)}.")
