@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.batches import Batch
-from bsd_core.data.images import ImageSet
+from bsd_core.data.images import ImageSet, MappedImages
 from bsd_core.methods import Method, Training, build_method
 from bsd_core.models import Network, build_model
 from bsd_core.train import Recipe, Trainer
@@ -91,6 +91,13 @@ def make_toy_images(n: int, n_classes: int = 3, channels: int = 1, size: int = 8
 def make_image_set(n: int, n_classes: int = 3, channels: int = 3, height: int = 8, width: int = 8, *, seed: int = 0) -> ImageSet:
     """An ImageSet of `make_images`."""
     return ImageSet(make_images(n, channels, height, width, seed=seed), make_targets(n, n_classes, seed=seed).numpy(), n_classes)
+
+
+def make_mapped_images(folder: Path, images: UInt8) -> MappedImages:
+    """(N, C, H, W) images in a file of `folder`, with a number in place of each image's hash."""
+    np.save(folder / "images.npy", images)
+    np.savez(folder / "images.npz", digests=np.arange(len(images), dtype=np.uint64))
+    return MappedImages.open(folder / "images.npy")
 
 
 def make_logits(n: int, n_classes: int, *, scale: float = 2.0, seed: int = 0) -> Tensor:

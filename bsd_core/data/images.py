@@ -67,7 +67,8 @@ class MappedImages:
 
     def __getitem__(self, key: int | slice | Int64) -> UInt8:
         """The images `key` chooses, copied into memory: (C, H, W) for a number, otherwise (n, C, H, W)."""
-        return np.array(self._pixels[self.rows[key]])
+        pixels = self._pixels[self.rows[key]]  # a copy already, unless `key` is a number
+        return np.array(pixels) if pixels.ndim == 3 else pixels
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> UInt8:
         """Refused, because a whole data set would come into memory unasked."""

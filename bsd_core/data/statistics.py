@@ -35,7 +35,7 @@ def channel_mean_and_std(images: Rows, *, max_images: int | None = None) -> tupl
     rows = torch.arange(0, n, 1 if max_images is None else math.ceil(n / max_images))
     first = images[rows[:1]]
     counts = torch.zeros((first.shape[1], 256), dtype=torch.int64)
-    for chunk in rows.split(max(1, _CHUNK_BYTES // first.numel())):
+    for chunk in torch.split(rows, max(1, _CHUNK_BYTES // first.numel())):
         pixels = images[chunk]
         for channel in range(len(counts)):
             counts[channel] += torch.bincount(pixels[:, channel].reshape(-1), minlength=256).cpu()

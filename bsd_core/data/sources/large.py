@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.config import AugmentConfig
 from bsd_core.data.decode import ImageFiles, decode_folder
-from bsd_core.data.images import ImageSet, MappedImages
+from bsd_core.data.images import ImageSet
 from bsd_core.data.sources.layouts import (
     Listing,
     read_cub200,
@@ -25,6 +25,7 @@ from bsd_core.errors import DataError, MissingDataError, one_line, shown
 
 IN_MEMORY_BYTES: Final = 2 << 30  # a set of fewer bytes is loaded into ordinary memory, which is faster
 IMAGE_SIZE: Final = 224
+LARGE_SIDE: Final = 128  # pixels: from here on a random crop is resized
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,18 +139,19 @@ def _load(request: Request, listing: Listing, image_size: int) -> Source:
         cache = request.data_dir / "cache"
         return decode_folder(files, n_classes=len(listing.class_names), image_size=image_size, cache_dir=cache)
 
-    train = decode(listing.train)
-    test = None if listing.test is None else decode(listing.test)
-    if _mapped_bytes(train) + (_mapped_bytes(test) if test else 0) < IN_MEMORY_BYTES:
-        train, test = _in_memory(train), test and _in_memory(test)
-    rest: dict[str, Any] = {"class_names": listing.class_names, "augment": AugmentConfig(crop_padding=image_size // 8, flip=True)}
-    if test is None:
-        return hold_out_test(request.name, train, **rest)
-    return Source(name=request.name, train=train, test=test, **rest)
+    train, test = decode(listing.train), None if listing.test is None else decode(listing.test)
+    rest: dict[str, Any] = {"class_names": listing.class_names, "augment": _augment(image_size)}
+    source = hold_out_test(request.name, train, **rest) if test is None else Source(name=request.name, train=train, test=test, **rest)
+    if (len(source.train) + len(source.test)) * 3 * image_size**2 < IN_MEMORY_BYTES:
+        return replace(source, train=_in_memory(source.train), test=_in_memory(source.test))
+    return source
 
 
-def _mapped_bytes(images: ImageSet) -> int:
-    return images.images.mapped_bytes if isinstance(images.images, MappedImages) else 0
+def _augment(image_size: int) -> AugmentConfig:
+    """Photographs are mirrored; large ones are cropped as for ImageNet (but not below a fifth of the area), small ones as for CIFAR."""
+    if image_size >= LARGE_SIDE:
+        return AugmentConfig(flip=True, resized_crop=0.2)
+    return AugmentConfig(flip=True, crop_padding=image_size // 8)
 
 
 def _in_memory(images: ImageSet) -> ImageSet:

@@ -111,7 +111,7 @@ def read_imagenet(root: Path) -> Listing:
     devkit = root / "ILSVRC2012_devkit_t12" / "data"
     meta, truth = devkit / "meta.mat", devkit / "ILSVRC2012_validation_ground_truth.txt"
     synsets = _synsets(meta) if meta.is_file() else {}
-    if any(entry.is_dir() for entry in os.scandir(root / "val")):
+    if any(entry.is_dir() for entry in (root / "val").iterdir()):
         test = _labelled_by_folder(root, "val", wnids)
     else:
         for path in (truth, meta):
@@ -147,7 +147,7 @@ def read_folder(root: Path) -> Listing:
 
 def _class_folders(folder: Path) -> list[str]:
     """Names of the folders in `folder`, sorted: class k is the k-th. Hidden folders are none."""
-    found = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith("."))
+    found = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not found:
         raise DataError(f"{str(folder)!r} has no class folders; images belong into {str(folder / '<class>')!r}.")
     return found

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bsd_core.data.images import ImageSet
+from bsd_core.data.images import ImageSet, MappedImages
 from bsd_core.errors import DataError
-from tests._dummies import make_image_set, make_images
+from tests._dummies import make_image_set, make_images, make_mapped_images
 
 
 def test_an_image_set_tells_its_size() -> None:
@@ -66,3 +68,74 @@ def test_the_fingerprint_changes_with_a_pixel_a_label_the_shape_and_the_class_co
         ImageSet(images.images, images.targets, 4),
     ]
     assert len({images.fingerprint(), *(other.fingerprint() for other in others)}) == 5
+
+
+# ---------------------------------------------------------------- mapped images
+
+
+def test_mapped_images_give_the_rows_of_their_file(tmp_path: Path) -> None:
+    pixels = make_images(6, 3, 8, 6)
+    images = make_mapped_images(tmp_path, pixels)
+    assert (len(images), images.shape, images.ndim, images.dtype) == (6, (6, 3, 8, 6), 4, np.dtype(np.uint8))
+    assert np.array_equal(images[4], pixels[4])
+    assert np.array_equal(images[1:5:2], pixels[1:5:2])
+    assert np.array_equal(images[np.array([5, 0, 5])], pixels[[5, 0, 5]])
+
+
+def test_a_selection_of_a_selection_counts_rows_from_the_last(tmp_path: Path) -> None:
+    pixels = make_images(6, 3, 8, 6)
+    images = make_mapped_images(tmp_path, pixels).select(np.array([5, 3, 1])).select(np.array([2, 0]))
+    assert images.rows.tolist() == [1, 5]
+    assert np.array_equal(images[:], pixels[[1, 5]])
+
+
+def test_what_is_read_is_a_copy_and_the_file_cannot_be_written(tmp_path: Path) -> None:
+    pixels = make_images(3, 3, 8, 6)
+    images = make_mapped_images(tmp_path, pixels)
+    for part in (images[0], images[0:2], images[np.array([0, 1])]):
+        assert type(part) is np.ndarray
+        part[:] = 0
+    assert np.array_equal(images[:], pixels)
+
+
+def test_mapped_images_travel_as_a_path_and_rows(tmp_path: Path) -> None:
+    pixels = make_images(40, 3, 32, 32)
+    images = make_mapped_images(tmp_path, pixels).select(np.array([30, 2]))
+    images[0]  # the file is open now, and does not travel
+    sent = pickle.dumps(images)
+    assert len(sent) < 1000 < pixels.nbytes
+    assert images.nbytes == 16
+    assert np.array_equal(pickle.loads(sent)[:], pixels[[30, 2]])
+
+
+def test_a_receiver_without_the_file_is_told_so_when_it_reads(tmp_path: Path) -> None:
+    images = make_mapped_images(tmp_path, make_images(3))
+    images.path.unlink()
+    there = pickle.loads(pickle.dumps(images))
+    assert there.shape == images.shape
+    with pytest.raises(DataError, match=r"is not on this machine\. Load the data set here once, or keep data_dir on a shared disk"):
+        there[0]
+
+
+def test_mapped_images_never_become_an_array_unasked(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"do not turn into an array by themselves"):
+        np.asarray(make_mapped_images(tmp_path, make_images(3)))
+
+
+def test_an_image_set_of_mapped_images_is_selected_without_reading(tmp_path: Path) -> None:
+    pixels = make_images(6, 3, 8, 6)
+    images = ImageSet(make_mapped_images(tmp_path, pixels), np.arange(6) % 3, 3)
+    chosen = images.select(np.array([4, 1]))
+    assert isinstance(chosen.images, MappedImages)
+    assert "_pixels" not in vars(chosen.images)
+    assert (chosen.channels, chosen.image_size, chosen.targets.tolist()) == (3, (8, 6), [1, 1])
+    assert np.array_equal(chosen.array, pixels[[4, 1]])
+
+
+def test_the_fingerprint_of_mapped_images_reads_no_pixels(tmp_path: Path) -> None:
+    images = ImageSet(make_mapped_images(tmp_path, make_images(4)), np.arange(4) % 3, 3)
+    other = ImageSet(images.images, (images.targets + 1) % 3, 3)
+    parts = [images, other, images.select(np.array([0, 1])), images.select(np.array([1, 0]))]
+    assert len({part.fingerprint() for part in parts}) == 4
+    assert isinstance(images.images, MappedImages)
+    assert "_pixels" not in vars(images.images)
