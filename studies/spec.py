@@ -182,9 +182,13 @@ class StudySpec(_Strict):
     """One study. Every field can be set in the YAML file or overridden as key=value."""
 
     question: Text = Field(description="what the study asks, in a sentence")
-    dataset: Text = Field(default="digits", description="digits, cifar10, cifar100, fashion_mnist, mnist, or parquet:<path>")
-    data_dir: Text = Field(default="data", description="where torchvision keeps its files")
-    download: bool = Field(default=True, description="fetch torchvision's files where they are missing")
+    dataset: Text = Field(
+        default="digits",
+        description="digits, cifar10, cifar100, svhn, fashion_mnist, mnist; folders of images: tiny_imagenet, cub200, stanford_dogs, "
+        "mit67, imagenet, folder:<path>; or parquet:<path>",
+    )
+    data_dir: Text = Field(default="data", description="where data sets lie; its folder `cache` keeps decoded images")
+    download: bool = Field(default=True, description="fetch missing files, of the data sets that are not folders of images")
     train_images: Count | None = Field(default=None, description="use a stratified subset of the official training images; null: all")
     val_fraction: float = Field(default=0.2, gt=0, lt=1, description="share of the training images held out for validation")
     validation_labels: Literal["clean", "noisy"] = Field(
@@ -276,10 +280,9 @@ class StudySpec(_Strict):
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, name: str) -> str:
-        from bsd_core.data.sources import SOURCES
+        from bsd_core.data.sources import check_name
 
-        if name not in SOURCES and not name.startswith("parquet:"):
-            raise unknown_name("data set", name, [*SOURCES, "parquet:<path>"])
+        check_name(name)
         return name
 
     @model_validator(mode="after")

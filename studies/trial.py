@@ -17,7 +17,8 @@ from typing import Any, Final
 import torch
 
 from bsd_core.config import AugmentConfig, TrainConfig
-from bsd_core.data.images import Int64, UInt8
+from bsd_core.data.host_images import to_device
+from bsd_core.data.images import Int64, Pixels
 from bsd_core.errors import DivergedError, one_line
 from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict
 from bsd_core.models import n_parameters
@@ -32,7 +33,7 @@ class SearchData:
     """All that trials of the search phase can see, sent once; there is no test split in it.
 
     Attributes:
-        train_images, val_images: (N, C, H, W) uint8.
+        train_images, val_images: (N, C, H, W) uint8, in memory or mapped; a mapped file must be there on every machine.
         train_targets, val_targets: (N,) int64, true labels: for the record, never for a method.
         given: by condition, the labels of train and val as the condition spoils them.
         shifted_rows: rows of the validation split that are corrupted for evaluation.
@@ -40,9 +41,9 @@ class SearchData:
         fingerprint: of the whole; names the copy that a process keeps.
     """
 
-    train_images: UInt8
+    train_images: Pixels
     train_targets: Int64
-    val_images: UInt8
+    val_images: Pixels
     val_targets: Int64
     given: dict[str, tuple[Int64, Int64]]
     shifted_rows: Int64
@@ -92,19 +93,20 @@ _on_device: dict[tuple[str, str], dict[str, Any]] = {}
 def _tensors(data: SearchData, device: torch.device) -> dict[str, Any]:
     """This process's own copy of the data, made once.
 
-    A copy, because writing to a tensor made from Ray's shared memory would silently change the data for every other process.
+    A copy, because writing to a tensor made from Ray's shared memory would silently change the data for every other process. Mapped
+    images stay in their file, which nobody can write to.
     """
     key = (data.fingerprint, str(device))
     if key not in _on_device:
         _on_device.clear()
 
-        def own(array: UInt8 | Int64) -> torch.Tensor:
+        def own(array: Int64) -> torch.Tensor:
             return torch.tensor(array, device=device)
 
         _on_device[key] = {
-            "train_images": own(data.train_images),
+            "train_images": to_device(data.train_images, device),
             "train_targets": own(data.train_targets),
-            "val_images": own(data.val_images),
+            "val_images": to_device(data.val_images, device),
             "val_targets": own(data.val_targets),
             "given": {name: (own(train), own(val)) for name, (train, val) in data.given.items()},
             "shifted_rows": own(data.shifted_rows),

@@ -221,7 +221,8 @@ def test_a_message_of_divergence_says_what_was_seen() -> None:
 
 def test_a_trial_cannot_change_the_data_of_others() -> None:
     data = make_search_data(fingerprint="read only")
-    arrays: list[npt.NDArray[Any]] = [data.train_images, data.train_targets, data.val_images, data.val_targets, data.shifted_rows]
+    images = [np.asarray(data.train_images), np.asarray(data.val_images)]
+    arrays: list[npt.NDArray[Any]] = [*images, data.train_targets, data.val_targets, data.shifted_rows]
     arrays += data.given["none"]
     for array in arrays:
         array.setflags(write=False)  # as Ray's shared memory is
