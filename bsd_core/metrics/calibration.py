@@ -190,7 +190,8 @@ def fit_temperature(logits: Tensor, targets: Tensor) -> float:
     """The T > 0 that minimises the NLL of softmax(logits / T).
 
     In s = 1 / T the NLL is convex: its slope mean_i (E_p[z] - z_y) changes sign once and rises at the rate mean_i Var_p[z], with p the
-    softmax of s z. Newton's method on log s finds the sign change, halving its bracket where a step would leave it or gains too little.
+    softmax of s z. Newton's method on log s finds the sign change; where a step leaves the bracket or is not half of the last one, the
+    bracket is halved instead, so it ends whatever the rounding.
     T is kept in [1e-3, 1e3]: logits that are all right (best T is 0) or no better than chance (best T is infinite) give a bound.
 
     Args:

@@ -67,6 +67,12 @@ def test_arrays_lists_and_small_integers_are_taken() -> None:
         assert (checked.dtype, labels.dtype) == (torch.float64, torch.int64)
 
 
+def test_numbers_in_lists_are_not_rounded_to_float32() -> None:
+    probs, _ = check_probs([[0.1, 0.9]], [0])
+    logits, _ = check_logits([[0.1, 0.9]], [0])
+    assert probs.tolist() == logits.tolist() == [[0.1, 0.9]]
+
+
 def test_no_gradient_is_carried_into_a_metric() -> None:
     probs = torch.tensor(ROWS, requires_grad=True)
     assert not check_probs(probs, torch.tensor([0, 1]))[0].requires_grad
