@@ -56,7 +56,8 @@ class TrainConfig:
         require(0 <= self.weight_decay < math.inf, "0 <= weight_decay < inf", weight_decay=self.weight_decay)
         require(0 <= self.momentum < 1, "0 <= momentum < 1", momentum=self.momentum)
         require(not self.nesterov or self.momentum > 0, "momentum > 0 with nesterov", momentum=self.momentum)
-        require(0 <= self.warmup_epochs <= self.epochs, "0 <= warmup_epochs <= epochs", warmup_epochs=self.warmup_epochs)
+        warmup, epochs = self.warmup_epochs, self.epochs
+        require(0 <= warmup <= epochs, "0 <= warmup_epochs <= epochs", warmup_epochs=warmup, epochs=epochs)
         if self.optimizer not in OPTIMIZERS:
             raise unknown_name("optimizer", self.optimizer, OPTIMIZERS)
         require(not self.nesterov or self.optimizer == "sgd", "optimizer is 'sgd' with nesterov", optimizer=self.optimizer)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from bsd_core.errors import MissingDataError
-from bsd_core.methods import get_method
+from bsd_core.methods import method_config
 from bsd_core.models import MODELS
 from studies.prepare import PreparedStudy, prepare
-from studies.search import ArmSpace
+from studies.search import ArmSpace, split_params
 from studies.spec import StudySpec
 
 
@@ -74,10 +76,20 @@ def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:
     if prepared is None:
         return "unknown until the data are at hand"
     per_trial = spec.epochs * len(prepared.data.train_images)
-    total = sum(per_trial * spec.trials * get_method(arm.method).images_per_sample for arm in spec.arms)
-    dearer = [method for method in spec.methods if get_method(method).images_per_sample > 1]
-    more = f"; {', '.join(dearer)} pushes {get_method(dearer[0]).images_per_sample} images a sample" if dearer else ""
-    return f"about {total:,} pushed through networks in training{more}"
+    costs = {method: _images_per_sample(spec, method) for method in spec.methods}
+    shares = {method: f"{method} {cost:g}" for method, cost in costs.items() if cost > 1}
+    if spec.budget == "images":
+        less = f"; fewer steps where a sample costs more than one image: {', '.join(shares.values())}" if shares else ""
+        return f"{per_trial:,} pushed through networks by every trial{less}"
+    total = sum(per_trial * spec.trials * costs[arm.method] for arm in spec.arms)
+    more = f"; images a sample: {', '.join(shares.values())}, 1 for the others" if shares else ""
+    return f"about {round(total):,} pushed through networks in training{more}"
+
+
+def _images_per_sample(spec: StudySpec, method: str) -> float:
+    """At the settings that are not searched, and the defaults of those that are."""
+    _, own = split_params(ArmSpace.of(spec, method).constant)
+    return method_config(method, own).images_per_sample
 
 
 def _validation(spec: StudySpec) -> str:
@@ -94,6 +106,12 @@ def _corrupted(spec: StudySpec, prepared: PreparedStudy | None) -> str:
     return f"{', '.join(spec.evaluate.corruptions)}, severities {severities}{n}, for every finished trial"
 
 
+def _range(distribution: Any) -> str:
+    if choices := getattr(distribution, "choices", None):
+        return " or ".join(map(str, choices))
+    return f"{distribution.low:g} to {distribution.high:g}{' (log)' if distribution.log else ''}"
+
+
 def _spaces(spec: StudySpec) -> Table:
     table = Table(title="searched in each arm", title_justify="left", title_style="dim")
     table.add_column("method", no_wrap=True)
@@ -101,10 +119,7 @@ def _spaces(spec: StudySpec) -> Table:
     table.add_column("published first", justify="right")
     for method in spec.methods:
         space = ArmSpace.of(spec, method)
-        searched = [
-            f"{name} {values.low:g} to {values.high:g}{' (log)' if values.log else ''}"  # type: ignore[attr-defined]
-            for name, values in space.searched.items()
-        ]
-        constant = [f"{name} = {value:g}" for name, value in space.constant.items()]
+        searched = [f"{name} {_range(distribution)}" for name, distribution in space.searched.items()]
+        constant = [f"{name} = {value}" if isinstance(value, str) else f"{name} = {value:g}" for name, value in space.constant.items()]
         table.add_row(method, "\n".join(searched + constant) or "none", str(min(len(space.published), spec.trials)))
     return table

@@ -30,7 +30,7 @@ class Point:
     corrupted_ece: float | None
     on_front: bool  # of its arm
     on_condition_front: bool  # of all methods in the condition
-    settings: dict[str, float]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,11 +133,11 @@ def _point(row: dict[str, Any], on_condition_front: bool) -> Point:
     )
 
 
-def format_settings(settings: dict[str, float]) -> str:
+def format_settings(settings: dict[str, Any]) -> str:
     """`prior_strength 10, discount 0.9, ...`, three digits, the method's own settings first."""
     shared = ("learning_rate", "weight_decay")
     names = [name for name in settings if name not in shared] + [name for name in shared if name in settings]
-    return ", ".join(f"{name} {settings[name]:.3g}" for name in names)
+    return ", ".join(f"{name} {value if isinstance(value := settings[name], str) else format(value, '.3g')}" for name in names)
 
 
 def render_front(info: FrontInfo) -> RenderableType:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bsd_core.config import AugmentConfig, TrainConfig
+from bsd_core.config import AugmentConfig
 from bsd_core.data.images import ImageSet, Int64
 from bsd_core.data.label_noise import spoil_labels
 from bsd_core.data.sources import Source, load_source
@@ -121,13 +121,7 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
         width=spec.width,
         stem=spec.stem,
         pretrained=_absolute(spec.pretrained),
-        train=TrainConfig(
-            epochs=spec.epochs,
-            batch_size=spec.batch_size,
-            momentum=spec.momentum,
-            nesterov=spec.nesterov,
-            warmup_epochs=spec.warmup_epochs,
-        ),
+        train=spec.train_config(),
         augment=augment,
         evaluation=EvaluationPlan(
             corruptions=tuple(spec.evaluate.corruptions),

@@ -33,6 +33,7 @@ class RunningTrial:
 class ArmProgress:
     """Results of one arm so far."""
 
+    epochs: int  # of a trial
     points: list[tuple[float, float]] = field(default_factory=list)  # (accuracy, ece): one append, so a drawing thread sees whole points
     failed: int = 0
 
@@ -50,13 +51,13 @@ class StudyProgress:
         title: of the run.
         arms: names in the study's order.
         trials: finished trials wanted in each arm.
-        epochs: of a trial.
+        epochs: of a trial, unless its own rows say otherwise (a budget of images gives methods different numbers of epochs).
         slots: trials that run at once.
     """
 
     def __init__(self, title: str, arms: list[str], *, trials: int, epochs: int, slots: int) -> None:
         self.title, self.trials, self.epochs, self.slots = title, trials, epochs, slots
-        self.arms = {arm: ArmProgress() for arm in arms}
+        self.arms = {arm: ArmProgress(epochs) for arm in arms}
         self.running: dict[str, RunningTrial] = {}
         self.started = time.monotonic()
         self._epochs_done = 0
@@ -86,7 +87,10 @@ class StudyProgress:
         self._first_epoch = self._first_epoch or time.monotonic()
         self._epochs_done += 1
         if trial_id in self.running:
-            self.running[trial_id].latest = row
+            trial = self.running[trial_id]
+            trial.latest = row
+            if trial.arm in self.arms:
+                self.arms[trial.arm].epochs = row.get("epochs", self.epochs)
 
     def drop(self, trial_id: str) -> None:
         """A trial lost its process and waits to be started again."""
@@ -106,7 +110,8 @@ class StudyProgress:
         if self._first_epoch is None or self._epochs_done < 3 * self.slots:
             return None
         elapsed = time.monotonic() - self._first_epoch
-        missing: int = (self.total - self.finished) * self.epochs - sum(trial.latest.get("epoch", 0) for trial in self._running())
+        missing: int = sum((self.trials - len(arm.points)) * arm.epochs for arm in self.arms.values())
+        missing -= sum(trial.latest.get("epoch", 0) for trial in self._running())
         return elapsed / self._epochs_done * max(0, missing)
 
     def _running(self) -> list[RunningTrial]:
@@ -130,7 +135,7 @@ class StudyProgress:
         for trial in running[:_MAX_RUNNING_LINES]:
             row = trial.latest
             numbers = (f"{row['train_loss']:.3f}", _percent(row["val_accuracy"]), _percent(row["val_ece"])) if row else ("", "", "")
-            table.add_row(Text(f"{trial.arm} #{trial.number}"), f"{row.get('epoch', 0)}/{self.epochs}", *numbers)
+            table.add_row(Text(f"{trial.arm} #{trial.number}"), f"{row.get('epoch', 0)}/{row.get('epochs', self.epochs)}", *numbers)
         if len(running) > _MAX_RUNNING_LINES:
             table.add_row(Text(f"and {len(running) - _MAX_RUNNING_LINES} more", style="dim"))
         return table

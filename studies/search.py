@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from bsd_core.errors import DataError
+from bsd_core.methods import get_method
 from bsd_core.seeds import derive_seed
 from search_spaces import SHARED, Settings, get_search_space
 from studies.spec import Arm, StudySpec
@@ -46,11 +47,18 @@ class ArmSpace:
     def of(cls, spec: StudySpec, method: str) -> ArmSpace:
         """The arm's space after the study's `search_space` and `fixed`."""
         space = get_search_space(method)
-        constant = dict(space.recipe) if spec.search_space == "method_only" else {}
+        starts = space.starts(spec.optimizer)
+        constant: dict[str, float | int | str] = {}
+        if spec.search_space == "published":
+            constant |= starts[0]
+        if spec.search_space != "full":
+            constant |= {name: starts[0][name] for name in SHARED} | spec.recipe_rates
         constant |= spec.fixed.get("shared", {}) | spec.fixed.get(method, {})
-        searched = {name: values for name, values in space.distributions.items() if name not in constant}
+        wanted = space.distributions(spec.optimizer) | {name: space.extra[name] for name in spec.search_also.get(method, [])}
+        searched = {name: values for name, values in wanted.items() if name not in constant}
         published: list[Settings] = []
-        for point in space.published:
+        defaults = vars(get_method(method).Config())  # for what the literature did not know as a setting
+        for point in ({**defaults, **point} for point in starts):
             free = {name: value for name, value in point.items() if name in searched}
             if free and free not in published:
                 published.append(free)
@@ -64,7 +72,7 @@ class Suggestion:
     trial_id: str
     arm: Arm
     number: int  # within the arm, from 0
-    params: dict[str, float]  # method settings, learning_rate and weight_decay
+    params: dict[str, Any]  # method settings, learning_rate and weight_decay
     seed: int
 
 
@@ -89,7 +97,7 @@ class ArmSearch:
         self.issued = self.completed = self.failed = 0
         self._open: dict[int, int] = {}  # our number -> Optuna's
         self._parked: dict[int, int] = {}  # the same, of trials that were given back
-        self._again: deque[tuple[int, dict[str, float]]] = deque()
+        self._again: deque[tuple[int, dict[str, Any]]] = deque()
 
     @property
     def running(self) -> int:
@@ -134,12 +142,12 @@ class ArmSearch:
             self.completed += 1
             self.study.tell(optuna_number, list(outcome.values))
 
-    def give_back(self, number: int, params: dict[str, float]) -> None:
+    def give_back(self, number: int, params: dict[str, Any]) -> None:
         """The process of trial `number` died: hand it out again as it was, as the same Optuna trial."""
         self._parked[number] = self._open.pop(number)
         self._again.append((number, params))
 
-    def replay(self, number: int, params: dict[str, float], outcome: Outcome | None) -> None:
+    def replay(self, number: int, params: dict[str, Any], outcome: Outcome | None) -> None:
         """Take in a trial of an earlier process: finished, or (None) interrupted and to be run again with the same settings."""
         self.issued = max(self.issued, number + 1)
         if outcome is None:
@@ -167,7 +175,7 @@ class ArmSearch:
             trial_id=f"{self.arm.method}-{self.arm.condition.name}-{number:04d}",
             arm=self.arm,
             number=number,
-            params={name: float(value) for name, value in params.items()},
+            params=params,
             seed=derive_seed(self._seed, "trial", number),  # the same in every arm: arms are compared on equal seeds,
         )
 
@@ -243,7 +251,7 @@ def end_outcome(event: Mapping[str, Any]) -> Outcome:
     return Outcome(values=(accuracy, ece))
 
 
-def split_params(params: Settings) -> tuple[dict[str, float], dict[str, float]]:
+def split_params(params: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     """Trial settings -> (shared, the method's own)."""
     shared = {name: value for name, value in params.items() if name in SHARED}
     return shared, {name: value for name, value in params.items() if name not in SHARED}

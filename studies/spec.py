@@ -5,14 +5,13 @@ Unknown fields, wrong types and impossible values are refused before anything st
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -22,10 +21,10 @@ from pydantic import (
 
 from bsd_core.errors import ConfigError, unknown_name
 from search_spaces import SEARCH_SPACES, SHARED
+from studies.recipe import Count, RecipeFields, Strict
 
-SEARCH_VARIANTS: Final = ("full", "method_only")
+SEARCH_VARIANTS: Final = ("full", "method_only", "published")
 
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
 T = TypeVar("T")
 
 
@@ -43,16 +42,21 @@ def _encodable(text: str) -> str:
 Text = Annotated[str, AfterValidator(_encodable)]
 
 
+def _setting(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ConfigError(f"input should be a number or a text, but got {value!r}")
+    return value
+
+
+Setting = Annotated[Any, AfterValidator(_setting)]
+
+
 def _listed(value: Any) -> Any:
     """One value stands for a list of one."""
     return value if isinstance(value, list) else [value]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Condition(_Strict):
+class Condition(Strict):
     """How the training labels are spoiled. Short forms: `none`, `symmetric:0.4`, `symmetric_40`."""
 
     kind: str = Field(description="none, symmetric or asymmetric")
@@ -100,7 +104,7 @@ class Condition(_Strict):
         return self
 
 
-class Augment(_Strict):
+class Augment(Strict):
     """Random augmentation of training images."""
 
     crop_padding: Annotated[int, Field(ge=0, le=256)] = Field(default=0, description="zero pixels around the image before a random crop")
@@ -123,7 +127,7 @@ class Augment(_Strict):
         return self
 
 
-class Evaluate(_Strict):
+class Evaluate(Strict):
     """What a trained network is shown besides clean images."""
 
     corruptions: Annotated[list[str], BeforeValidator(_listed)] = Field(
@@ -178,7 +182,7 @@ class Arm(NamedTuple):
         return f"{self.method}/{self.condition.name}"
 
 
-class StudySpec(_Strict):
+class StudySpec(RecipeFields):
     """One study. Every field can be set in the YAML file or overridden as key=value."""
 
     question: Text = Field(description="what the study asks, in a sentence")
@@ -222,17 +226,17 @@ class StudySpec(_Strict):
         description="label noise they train under; each method x condition is an arm"
     )
     search_space: str = Field(
-        default="full", description="full: the method's settings, learning rate and weight decay; method_only: the method's settings alone"
+        default="full",
+        description="full: the method's settings, learning rate and weight decay; method_only: the method's settings alone; published: "
+        "nothing, every trial repeats the first published settings with another seed",
     )
-    fixed: dict[str, dict[str, float]] = Field(
+    search_also: dict[str, list[str]] = Field(
+        default={}, description="by method, settings that are searched only where asked for, e.g. {bsd: [warmup_epochs, evidence]}"
+    )
+    fixed: dict[str, dict[str, Setting]] = Field(
         default={}, description="settings that are not searched, by method or `shared`, e.g. {bsd: {temperature: 1.0}}"
     )
     trials: Count = Field(description="finished trials in every arm")
-    epochs: Count = Field(description="epochs of every trial")
-    batch_size: Annotated[int, Field(ge=2, le=1_000_000)] = Field(default=128, description="images a step; CS-KD adds as many partners")
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="of SGD")
-    nesterov: bool = Field(default=False, description="Nesterov's form of momentum")
-    warmup_epochs: float = Field(default=1.0, ge=0, description="linear warm-up before the cosine schedule")
     augment: Annotated[
         Annotated[Literal["auto", "none"], Tag("_name")] | Annotated[Augment, Tag("_fields")],
         Discriminator(lambda value: "_fields" if isinstance(value, dict | Augment) else "_name"),
@@ -289,35 +293,43 @@ class StudySpec(_Strict):
     def _check(self) -> StudySpec:
         from bsd_core.models import check_width
 
-        if self.warmup_epochs > self.epochs:
-            raise ConfigError(f"`warmup_epochs <= epochs` must hold, but got {self.warmup_epochs:g} and {self.epochs}.")
+        self.train_config()
         check_width(self.model, self.width)
         if 0 < self.gpus_per_trial < 0.01:
             raise ConfigError(f"gpus_per_trial is 0 or at least 0.01, but got {self.gpus_per_trial:g}.")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ConfigError(f"gpus_per_trial above 1 is a whole number, but got {self.gpus_per_trial:g}.")
-        if self.nesterov and self.momentum == 0:
-            raise ConfigError("`momentum > 0` must hold with nesterov, but got momentum=0.")
         self._check_fixed()
+        self._check_search_also()
         return self
 
+    def _check_search_also(self) -> None:
+        for method, names in self.search_also.items():
+            if method not in self.methods:
+                raise unknown_name("method in `search_also`", method, self.methods)
+            extra = SEARCH_SPACES[method].extra
+            for name in _unique("setting in `search_also`", names):
+                if name not in extra:
+                    raise unknown_name(f"setting in `search_also.{method}`", name, extra or ["none"])
+
     def _check_fixed(self) -> None:
-        from bsd_core.config import TrainConfig
-        from bsd_core.methods import get_method
-        from bsd_core.methods.base import build_config
+        from bsd_core.methods import get_method, method_config
 
         for owner, settings in self.fixed.items():
             if owner != "shared" and owner not in self.methods:
                 raise unknown_name("method in `fixed`", owner, [*self.methods, "shared"])
-            known = SHARED if owner == "shared" else SEARCH_SPACES[owner].distributions
+            own_names = set() if owner == "shared" else {field.name for field in dataclasses.fields(get_method(owner).Config)}
+            known = {*SHARED, *own_names}
             for name in settings:
                 if name not in known:
                     raise unknown_name(f"setting in `fixed.{owner}`", name, known)
             try:
                 shared = {name: value for name, value in settings.items() if name in SHARED}
-                TrainConfig(epochs=1, **shared)  # type: ignore[arg-type]
+                for name, value in shared.items():
+                    if isinstance(value, str):
+                        raise ConfigError(f"{name} must be a number, but got {value!r}.")
+                self.train_config(**shared)  # type: ignore[arg-type]
                 if owner != "shared":
-                    own = {name: value for name, value in settings.items() if name not in SHARED}
-                    build_config(get_method(owner).Config, owner, own)
+                    method_config(owner, {name: value for name, value in settings.items() if name not in SHARED})
             except ConfigError as error:
                 raise ConfigError(f"fixed.{owner}: {error}") from None

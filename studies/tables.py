@@ -66,7 +66,7 @@ TRIALS: Final = _schema(
     node=(_TEXT, "host name"),
     device=(_TEXT, "cpu, or the GPU's name"),
     error=(_TEXT, "why a trial failed; null otherwise"),
-)  # and param_<name> (float64) for each hyperparameter, null where a method has none
+)  # and param_<name> (float64, or text) for each hyperparameter, null where a method has none
 EPOCHS: Final = _schema(
     trial_id=(_TEXT, "of table trials"),
     epoch=(_INT, "1 is the first"),
@@ -146,7 +146,9 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
     rows.sort(key=lambda row: (row["phase"], row["trial_number"], row["arm"]))
     epochs = {key: row for key, row in epochs.items() if key[0] in ended}
     names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("param_")))  # in their spaces' order
-    descriptions = [pa.field(name, _FLOAT, metadata={"description": "hyperparameter; null where the method has none"}) for name in names]
+    meaning = {"description": "hyperparameter; null where the method has none"}
+    texts = {key for row in rows for key, value in row.items() if key.startswith("param_") and isinstance(value, str)}
+    descriptions = [pa.field(name, _TEXT if name in texts else _FLOAT, metadata=meaning) for name in names]
     schema = pa.schema([*TRIALS, *descriptions])
 
     def shifted(kind: str) -> list[Event]:

@@ -74,7 +74,7 @@ class TrialTask:
     trial_id: str
     method: str
     condition: str
-    settings: dict[str, float]  # of the method
+    settings: dict[str, float | int | str]  # of the method
     learning_rate: float
     weight_decay: float
     seed: int
@@ -155,23 +155,29 @@ def _train_and_evaluate(
     trainer = Trainer(recipe, tensors["train_images"], train_given, true=tensors["train_targets"], n_classes=data.n_classes)
     spent["n_parameters"] = n_parameters(trainer.model)
     training_seconds = 0.0
-    for _ in range(settings.train.epochs):
+    while trainer.epoch < trainer.epochs:
         started = time.perf_counter()
         record = trainer.run_epoch()
-        val = headline(predict(trainer.model, tensors["val_images"], trainer.normaliser), val_labels[chosen])
+        val = headline(predict(trainer.network, tensors["val_images"], trainer.normaliser), val_labels[chosen])
         seconds = time.perf_counter() - started
         training_seconds += record.seconds
         spent["epochs"] = record.epoch
         spent["train_seconds"] += seconds
         spent["images_seen"] += record.images_seen
         spent["images_per_second"] = spent["images_seen"] / training_seconds
-        row = asdict(record) | {"seconds": seconds, "val_accuracy": val["accuracy"], "val_ece": val["ece"], "val_nll": val["nll"]}
+        row = asdict(record) | {
+            "epochs": trainer.epochs,
+            "seconds": seconds,
+            "val_accuracy": val["accuracy"],
+            "val_ece": val["ece"],
+            "val_nll": val["nll"],
+        }
         yield {"event": "epoch", "trial_id": task.trial_id, **row}
 
     started = time.perf_counter()
     other = "clean" if chosen == "noisy" else "noisy"
     evaluations, reliability = evaluate(
-        trainer.model,
+        trainer.network,
         trainer.normaliser,
         tensors["val_images"],
         {"val": val_labels[chosen], f"val_{other}_labels": val_labels[other]},

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bsd_core.config import TrainConfig
 from bsd_core.errors import ConfigError
 from bsd_core.methods import METHODS, get_method
 from bsd_core.methods.base import build_config
-from search_spaces import SEARCH_SPACES, SHARED, SearchSpace, get_search_space
+from search_spaces import SEARCH_SPACES, SHARED, SHARED_BY_OPTIMIZER, SearchSpace, get_search_space
 
 SPACES = [pytest.param(space, id=name) for name, space in SEARCH_SPACES.items()]
 
@@ -30,11 +32,15 @@ def test_a_known_search_space_is_handed_out() -> None:
 def test_published_settings_are_complete_and_lie_in_the_space(space: SearchSpace) -> None:
     assert len(space.published) >= 1
     for point in space.published:
-        assert set(point) == set(space.distributions)
+        assert set(point) == set(space.distributions())
         for name, value in point.items():
-            distribution = space.distributions[name]
-            assert isinstance(distribution, FloatDistribution)
-            assert distribution.low <= value <= distribution.high
+            distribution = space.distributions()[name]
+            if isinstance(distribution, CategoricalDistribution):
+                assert value in distribution.choices
+            else:
+                assert isinstance(distribution, FloatDistribution | IntDistribution)
+                assert not isinstance(value, str)
+                assert distribution.low <= value <= distribution.high
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -42,10 +48,18 @@ def test_published_settings_do_not_repeat(space: SearchSpace) -> None:
     assert len({tuple(sorted(point.items())) for point in space.published}) == len(space.published)
 
 
+def end_of(distribution: BaseDistribution, side: Literal["low", "high"]) -> Any:
+    """The lowest or the highest value, the first or the last choice."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0 if side == "low" else -1]
+    return getattr(distribution, side)
+
+
 @pytest.mark.parametrize("space", SPACES)
 def test_every_corner_of_a_space_is_a_valid_setting_of_its_method(space: SearchSpace) -> None:
-    for side in ("low", "high"):
-        corner = {name: getattr(distribution, side) for name, distribution in space.distributions.items()}
+    sides: tuple[Literal["low", "high"], ...] = ("low", "high")
+    for side in sides:
+        corner = {name: end_of(distribution, side) for name, distribution in space.distributions().items()}
         shared = {name: corner.pop(name) for name in SHARED}
         assert build_config(get_method(space.method).Config, space.method, corner) is not None
         assert TrainConfig(epochs=1, **shared).learning_rate == shared["learning_rate"]
@@ -53,18 +67,46 @@ def test_every_corner_of_a_space_is_a_valid_setting_of_its_method(space: SearchS
 
 @pytest.mark.parametrize("space", SPACES)
 def test_the_recipe_is_searched_for_every_method_alike(space: SearchSpace) -> None:
-    assert list(space.distributions)[-2:] == ["learning_rate", "weight_decay"]
-    assert {name: space.distributions[name] for name in SHARED} == SHARED
+    assert list(space.distributions())[-2:] == ["learning_rate", "weight_decay"]
+    assert {name: space.distributions()[name] for name in SHARED} == SHARED
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_the_recipe_without_a_search_is_that_of_the_first_published_point(space: SearchSpace) -> None:
-    assert space.recipe == {name: space.published[0][name] for name in ("learning_rate", "weight_decay")}
+def test_adamw_has_rates_of_its_own(space: SearchSpace) -> None:
+    shared = SHARED_BY_OPTIMIZER["adamw"]
+    assert {name: space.distributions("adamw")[name] for name in SHARED} == shared
+    for point, published in zip(space.starts("adamw"), space.published, strict=True):
+        assert {name: value for name, value in point.items() if name not in SHARED} == {
+            name: value for name, value in published.items() if name not in SHARED
+        }
+        assert all(shared[name].low <= point[name] <= shared[name].high for name in SHARED)  # type: ignore[attr-defined]
+
+
+def test_settings_that_are_searched_on_demand_are_valid_and_not_searched_otherwise() -> None:
+    assert set(SEARCH_SPACES["bsd"].extra) == {"warmup_epochs", "evidence"}
+    for name, space in SEARCH_SPACES.items():
+        assert set(space.extra).isdisjoint(space.distributions())
+        for side in ("low", "high"):
+            corner = {key: end_of(distribution, side) for key, distribution in space.extra.items()}  # type: ignore[arg-type]
+            assert build_config(get_method(name).Config, name, corner) is not None
 
 
 def test_scales_are_searched_on_a_logarithmic_scale() -> None:
-    linear = {f"{name}.{key}" for name, space in SEARCH_SPACES.items() for key, values in space.own.items() if not values.log}  # type: ignore[attr-defined]
-    assert linear == {"bsd.discount"}
+    linear = {
+        f"{name}.{key}" for name, space in SEARCH_SPACES.items() for key, values in space.own.items() if not getattr(values, "log", True)
+    }
+    shares = {
+        "bsd.discount",
+        "bsd_contrastive.discount",
+        "kd.distill_share",
+        "kd_cs_kd.distill_share",
+        "elr.beta",
+        "gce.exponent",
+        "ps_kd.history_weight",
+        "temporal_ensembling.decay",
+        "tf_kd.distill_weight",
+    }
+    assert linear == shares | {"dual_focal.gamma", "focal.gamma"}
     assert all(values.log for values in SHARED.values())  # type: ignore[attr-defined]
 
 

@@ -142,8 +142,9 @@ def crash() -> None:
 
 def resume_command(screen: str) -> list[str]:
     """The command that the screen offers, as a shell reads it."""
-    (line,) = [line for line in screen.splitlines() if "python -m studies resume" in line]
-    return shlex.split(line[line.index("python -m studies") :])
+    python = Path(sys.executable).name  # python or python3, as the tests were started
+    (line,) = [line for line in screen.splitlines() if f"{python} -m studies resume" in line]
+    return shlex.split(line[line.index(f"{python} -m studies") :])
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_a_run_that_is_cut_says_how_to_go_on_and_goes_on(
     assert run_study("mine", make_spec(), results) == code
     screen = capfd.readouterr().out
     assert any(line.startswith(word) for line in screen.splitlines())
-    assert resume_command(screen) == ["python", "-m", "studies", "resume", str(newest(results).path)]
+    assert resume_command(screen) == [Path(sys.executable).name, "-m", "studies", "resume", str(newest(results).path)]
     before = studies.load("mine", results=results)
     assert len(before.trials) == 3
 

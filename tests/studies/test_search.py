@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from bsd_core.errors import DataError
 from bsd_core.seeds import derive_seed
-from search_spaces import SEARCH_SPACES
+from search_spaces import SEARCH_SPACES, SHARED
 from studies.search import ArmSpace, Outcome, StudySearch, Suggestion, export_journal, split_params
 from tests._dummies import PROPERTY
 from tests.studies._dummies import make_spec, objectives, play
@@ -143,7 +143,7 @@ def test_a_budget_smaller_than_the_published_settings_tries_the_first_of_them() 
 
 def test_suggestions_lie_in_the_space() -> None:
     for suggestion in play(StudySearch(make_spec(methods=ALL, trials=8), slots=1)):
-        space = SEARCH_SPACES[suggestion.arm.method].distributions
+        space = SEARCH_SPACES[suggestion.arm.method].distributions()
         assert set(suggestion.params) == set(space)
         assert all(values.low <= suggestion.params[name] <= values.high for name, values in space.items())  # type: ignore[attr-defined]
 
@@ -312,17 +312,22 @@ def test_a_methods_own_fixed_value_beats_the_shared_one() -> None:
     assert rates == {"cross_entropy": 0.2, "bsd": 0.3}
 
 
+def recipe_of(method: str) -> dict[str, Any]:
+    """Learning rate and weight decay of the first published point."""
+    return {name: SEARCH_SPACES[method].published[0][name] for name in SHARED}
+
+
 def test_method_only_leaves_the_recipe_as_published() -> None:
     search = StudySearch(make_spec(methods=ALL, trials=5, search_space="method_only"), slots=1)
     for suggestion in play(search):
-        recipe = SEARCH_SPACES[suggestion.arm.method].recipe
+        recipe = recipe_of(suggestion.arm.method)
         assert {name: suggestion.params[name] for name in recipe} == recipe
     assert set(search.arms["bsd/none"].space.searched) == {"prior_strength", "discount", "temperature"}
 
 
 def test_an_arm_without_anything_to_search_repeats_its_setting_with_new_seeds() -> None:
     handed_out = play(StudySearch(make_spec(methods=["cross_entropy"], trials=4, search_space="method_only"), slots=1))
-    assert [suggestion.params for suggestion in handed_out] == [dict(SEARCH_SPACES["cross_entropy"].recipe)] * 4
+    assert [suggestion.params for suggestion in handed_out] == [recipe_of("cross_entropy")] * 4
     assert len({suggestion.seed for suggestion in handed_out}) == 4
 
 
