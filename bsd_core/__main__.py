@@ -13,8 +13,9 @@ import torch
 
 from bsd_core.checkpoint import deterministic, resume, save_checkpoint, save_weights
 from bsd_core.config import RECIPES, TrainConfig, recipe_config
+from bsd_core.data.host_images import to_device
 from bsd_core.data.label_noise import NOISE_KINDS, spoil_labels
-from bsd_core.data.sources import load_source
+from bsd_core.data.sources import SOURCES, load_source
 from bsd_core.data.splits import split_train_val, subset
 from bsd_core.errors import BSDError, ConfigError, DivergedError, StorageError, require, unknown_name
 from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict
@@ -33,8 +34,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Train one network on one data set with one method, and print its metrics on the validation split.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--dataset", default="digits", help="digits, cifar10, cifar100, fashion_mnist, mnist or parquet:<path>")
-    parser.add_argument("--data-dir", default="data", help="where torchvision keeps its files")
+    parser.add_argument("--dataset", default="digits", help=f"{', '.join(SOURCES)}, folder:<path> or parquet:<path>")
+    parser.add_argument("--data-dir", default="data", help="where data sets lie; its folder `cache` keeps decoded images")
     parser.add_argument("--train-images", type=int, help="use a stratified subset of the training images")
     parser.add_argument("--method", default="bsd", help=", ".join(METHODS))
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the method, e.g. prior_strength=30")
@@ -175,9 +176,10 @@ def main(arguments: list[str] | None = None) -> None:
     def on_device(array: object) -> torch.Tensor:
         return torch.as_tensor(array).to(device)
 
-    trainer = Trainer(recipe, on_device(train.images), on_device(given), true=on_device(train.targets), n_classes=train.n_classes)
+    trainer = Trainer(recipe, to_device(train.images, device), on_device(given), true=on_device(train.targets), n_classes=train.n_classes)
     print(f"{options.method} on {source.name}: {len(train)} training and {len(val)} validation images, {options.model} on {device}")
-    val_images, val_targets = on_device(val.images), on_device(val.targets)
+    val_images: Any = to_device(val.images, device)
+    val_targets = on_device(val.targets)
     with deterministic(device) if options.deterministic else contextlib.nullcontext():
         _train(trainer, options, val_images, val_targets)
     if options.save is not None:
