@@ -75,7 +75,10 @@ def decode_folder(files: ImageFiles, *, n_classes: int, image_size: int, cache_d
         try:
             _write_cache(path, files, image_size, n_workers or _usable_cores())
         except BrokenProcessPool as error:
-            raise DataError(f"A process that decoded images of {str(files.root)!r} was killed; perhaps memory ran out.") from error
+            raise DataError(
+                f"A process that decodes images of {str(files.root)!r} ended: perhaps memory ran out, or a script loads the data set "
+                'outside `if __name__ == "__main__":`.'
+            ) from error
         except StorageError:
             raise
         except OSError as error:

@@ -219,6 +219,22 @@ def test_workers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert not _runs(worker)
 
 
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    files = make_files(tmp_path / "images", 100)
+    code = (
+        "import sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from bsd_core.data.decode import ImageFiles, decode_folder\n"
+        f"files = ImageFiles(Path({str(files.root)!r}), {files.names!r}, np.zeros(100, dtype=np.int64))\n"
+        f"decode_folder(files, n_classes=2, image_size=12, cache_dir=Path({str(tmp_path / 'cache')!r}), n_workers=2)\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(Path(decode.__file__).parents[2])}
+    done = subprocess.run([sys.executable, str(tmp_path / "script.py")], capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 1
+    assert 'or a script loads the data set outside `if __name__ == "__main__":`.' in done.stderr
+
+
 def _runs(pid: int) -> bool:
     """Whether the process is there and not merely waiting to be buried."""
     try:
