@@ -6,10 +6,10 @@ The first points put BSD's (ours) together with CTRR's own, from its code: weigh
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from search_spaces.bsd import SPACE as BSD
+
 SPACE: dict[str, BaseDistribution] = {
-    "prior_strength": FloatDistribution(0.5, 100.0, log=True),
-    "discount": FloatDistribution(0.5, 1.0),
-    "temperature": FloatDistribution(0.1, 2.0, log=True),  # of the evidence
+    **BSD,
     "contrastive_weight": FloatDistribution(1.0, 200.0, log=True),  # lambda
     "threshold": FloatDistribution(0.01, 0.9, log=True),  # tau
 }
