@@ -12,6 +12,7 @@ import torch
 import bsd_core
 from bsd_core.__main__ import choose_device, main
 from bsd_core.errors import ConfigError
+from bsd_core.methods import METHODS
 
 QUICK = ["--epochs", "1", "--width", "2", "--train-images", "150", "--batch-size", "32", "--device", "cpu"]
 PROGRAM = Path(bsd_core.__file__).parent / "__main__.py"
@@ -51,7 +52,7 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "cskd"], "Unknown method 'cskd'. Known: bsd, cross_entropy, cs_kd, label_smoothing. Did you mean 'cs_kd'?"),
+        (["--method", "cskd"], f"Unknown method 'cskd'. Known: {', '.join(METHODS)}. Did you mean 'cs_kd'?"),
         (["--dataset", "digit"], "Unknown data set 'digit'."),
         (["--dataset", "parquet:no/such/file"], "No such file or folder: 'no/such/file'."),
         (["--model", "resnet21"], "Unknown model 'resnet21'."),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from bsd_core.config import AugmentConfig
 from bsd_core.data.batches import BATCH_PARTS, Batch
@@ -76,6 +77,22 @@ class FixedLogits:
         return features[:, :N_CLASSES]
 
 
+class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Refuses what would make the host wait for a GPU: values read back, and shapes that depend on values."""
+
+    WAITING = frozenset({"_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "_unique2"})
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        name = func.overloadpacket.__name__
+        masks = name.startswith(("index", "_index")) and any(
+            isinstance(index, Tensor) and index.dtype in {torch.bool, torch.uint8}
+            for index in (args[1] if isinstance(args[1], list | tuple) else ())
+        )
+        assert name not in self.WAITING, f"{name} waits for the device"
+        assert not masks, f"{name} by a mask waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
 def numbers(record: EpochRecord) -> dict[str, Any]:
     """All of a record but the wall time."""
     return {key: value for key, value in dataclasses.asdict(record).items() if key != "seconds"}
@@ -114,6 +131,16 @@ def test_gradients_stay_finite_at_extreme_logits(name: str) -> None:
     (gradient,) = torch.autograd.grad(total, logits)
     assert math.isfinite(float(total.detach()))
     assert bool(torch.isfinite(gradient).all())
+
+
+@pytest.mark.parametrize(("number", "epoch"), [(0, 0), (LAST_STEP, 1)])
+def test_a_step_does_not_wait_for_the_device(name: str, number: int, epoch: int) -> None:
+    targets = make_targets(6, N_CLASSES)
+    model, method = make_network(), make_method(name, targets)
+    batch = make_batch(targets, needs=needs_of(name), step=number, epoch=epoch)
+    with NoWaiting():  # type: ignore[no-untyped-call]
+        method.step(model, batch).terms["total"].backward()  # type: ignore[no-untyped-call]
+        method.after_backward()
 
 
 def test_the_loss_is_a_mean_over_the_batch(name: str) -> None:

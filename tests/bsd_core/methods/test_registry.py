@@ -23,7 +23,7 @@ def test_the_public_names_are_those_of_all() -> None:
 
 
 def test_an_unknown_method_says_what_exists() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown method 'cskd'\. Known: bsd, cross_entropy, cs_kd, .*Did you mean 'cs_kd'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown method 'cskd'\. Known: bsd, .*cross_entropy, cs_kd, .*Did you mean 'cs_kd'\?"):
         get_method("cskd")
 
 
