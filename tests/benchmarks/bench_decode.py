@@ -90,19 +90,24 @@ def write_folder(root: Path, n_images: int, *, n_distinct: int = 200, n_classes:
 
 
 def _anonymous_bytes(pid: int) -> int:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:  # it has just ended
-        return 0
+    lines = _read(Path(f"/proc/{pid}/status")).splitlines()
     return next((1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon:")), 0)
 
 
 def _children(pid: int) -> Iterator[int]:
+    """Child processes, but not those that are still a fork of `pid`, about to become a worker: their pages are their parent's."""
     for listed in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            yield from map(int, listed.read_text(encoding="utf-8").split())
-        except OSError:
-            continue
+        for child in _read(listed).split():
+            if _read(Path(f"/proc/{child}/cmdline")) != _read(Path(f"/proc/{pid}/cmdline")):
+                yield int(child)
+
+
+def _read(path: Path) -> str:
+    """The text of a file of /proc, empty where the process has just ended."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 def measure_load(folder: Path, data_dir: Path, *, in_memory_bytes: int = 2 << 30) -> LoadResult:
