@@ -281,6 +281,19 @@ def test_a_budget_of_images_is_kept_by_every_method(name: str) -> None:
     assert 4 * 48 - 2 * one_step < seen <= 4 * 48
 
 
+def test_mixed_precision_reaches_every_network_and_leaves_all_state_as_it_is(name: str) -> None:
+    recipe = make_recipe(name, epochs=2)
+    precise, mixed = (
+        make_trainer(dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, precision=precision)), n=48)
+        for precision in ("float32", "bfloat16")
+    )
+    losses = [[record.train_loss for record in trainer.records()] for trainer in (precise, mixed)]
+    assert losses[0] != losses[1]
+    assert losses[1] == pytest.approx(losses[0], rel=0.25)
+    dtypes = [[state.dtype for state in (*method.parameters(), *method.buffers())] for method in (precise.method, mixed.method)]
+    assert dtypes[0] == dtypes[1]
+
+
 def test_a_method_learns_images_that_are_easy_to_tell_apart(name: str) -> None:
     trainer = make_trainer(make_recipe(name, epochs=10, augment=AugmentConfig()), n=120)
     records = [trainer.run_epoch() for _ in range(10)]
