@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bsd_core.data.augment import Normaliser
+from bsd_core.data.batches import Images
 from bsd_core.errors import DivergedError, require, unknown_name
 from bsd_core.metrics import calibration, classification
 from bsd_core.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
@@ -37,25 +39,39 @@ class EvaluationPlan:
         return len(self.corruptions) * len(self.severities)
 
 
-def predict(model: nn.Module, images: Tensor, normaliser: Normaliser, *, batch_size: int = 512) -> Tensor:
-    """Logits in evaluation mode, without augmentation.
+def predict(
+    model: nn.Module,
+    images: Images,
+    normaliser: Normaliser,
+    *,
+    rows: Tensor | None = None,
+    change: Callable[[Tensor, Tensor], Tensor] | None = None,
+    batch_size: int = 512,
+) -> Tensor:
+    """Logits in evaluation mode, without augmentation; one batch of pixels is in memory at a time.
 
     Args:
         model: left in evaluation mode.
-        images: (N, C, H, W) uint8 on the model's device.
+        images: (N, C, H, W) uint8 on the model's device, or read from the host.
+        rows: (n,) int64, which images; all where None.
+        change: (pixels (B, C, H, W), their rows (B,)) -> pixels, e.g. a corruption.
 
     Returns:
-        (N, K) float64.
+        (n, K) float64.
 
     Raises:
         DivergedError: a logit is NaN or infinite.
         ValueError: N = 0.
     """
-    if not len(images):
+    rows = torch.arange(len(images), device=images.device) if rows is None else rows
+    if not len(rows):
         raise ValueError("No images to predict: got N = 0.")
     model.eval()
+    parts = []
     with torch.inference_mode():
-        parts = [model(normaliser(images[start : start + batch_size])) for start in range(0, len(images), batch_size)]
+        for some in torch.split(rows, batch_size):
+            pixels = images[some]
+            parts.append(model(normaliser(pixels if change is None else change(pixels, some))))
         logits = torch.cat(parts).double()
     if not bool(torch.isfinite(logits).all()):
         raise DivergedError("The network's outputs are NaN or infinite.")
@@ -104,7 +120,7 @@ def reliability(logits: Tensor, targets: Tensor) -> list[Row]:
 def evaluate(
     model: nn.Module,
     normaliser: Normaliser,
-    images: Tensor,
+    images: Images,
     labels: dict[str, Tensor],
     *,
     plan: EvaluationPlan,
@@ -140,9 +156,11 @@ def evaluate(
     for other, other_targets in others:
         add(other, "clean", "clean", 0, logits, other_targets)
     rows = torch.arange(len(images), device=images.device) if shifted_rows is None else shifted_rows
-    chosen, chosen_targets = images[rows], targets[rows]
     for name in plan.corruptions:
         for severity in plan.severities:
-            corrupted = corrupt(chosen, name, severity, seed=plan.seed, indices=rows)
-            add(split, "corruption", name, severity, predict(model, corrupted, normaliser), chosen_targets)
+
+            def corrupted(pixels: Tensor, some: Tensor, name: str = name, severity: int = severity) -> Tensor:
+                return corrupt(pixels, name, severity, seed=plan.seed, indices=some)
+
+            add(split, "corruption", name, severity, predict(model, images, normaliser, rows=rows, change=corrupted), targets[rows])
     return evaluations, bins

@@ -22,6 +22,7 @@ from bsd_core.data.augment import Normaliser
 from bsd_core.data.batches import Batch, Batches, Images
 from bsd_core.errors import ConfigError, DivergedError
 from bsd_core.methods import Step, Training, build_method, method_config
+from bsd_core.metrics.label_noise import label_recovery, memorised_fraction
 from bsd_core.models import Network, build_model
 from bsd_core.optim import WeightAverage, build_optimizer, clip_gradients, set_learning_rate
 from bsd_core.seeds import derive_seed
@@ -259,11 +260,12 @@ class Trainer:
         if not math.isfinite(loss):
             raise DivergedError(f"The training loss was {loss} in epoch {self.epoch}.")
         recovery = memorised = None
-        if self._true is not None and bool((wrong := self._given != self._true).any()):
+        if self._true is not None:
+            seen = self._predicted >= 0  # a first epoch can be cut short
             estimates = self.method.label_estimates()
-            recovered = (self._predicted if estimates is None else estimates) == self._true
-            recovery = float(recovered[wrong].double().mean())
-            memorised = float((self._predicted == self._given)[wrong].double().mean())
+            predicted, true, given = self._predicted[seen], self._true[seen], self._given[seen]
+            recovery = label_recovery(predicted if estimates is None else estimates[seen], true, given)
+            memorised = memorised_fraction(predicted, true, given)
         return EpochRecord(
             epoch=self.epoch,
             train_loss=loss,

@@ -51,7 +51,9 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
         ConfigError, DataError: anything that would only fail once trials run: missing files, too few images for a batch, more
             classes than outputs, noise that the data set cannot have, a network that cannot take such images.
     """
-    source = load_source(spec.dataset, data_dir=spec.data_dir, download=spec.download if download is None else download)
+    source = load_source(
+        spec.dataset, data_dir=spec.data_dir, download=spec.download if download is None else download, image_size=spec.image_size
+    )
     images = subset(source.train, spec.train_images, seed=derive_seed(spec.seed, "subset"))
     if spec.n_classes is not None:
         images = ImageSet(images.images, images.targets, spec.n_classes)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import (
@@ -191,6 +192,9 @@ class StudySpec(RecipeFields):
         description="digits, cifar10, cifar100, svhn, fashion_mnist, mnist; folders of images: tiny_imagenet, cub200, stanford_dogs, "
         "mit67, imagenet, folder:<path>; or parquet:<path>",
     )
+    image_size: Annotated[int, Field(ge=8, le=4096)] | None = Field(
+        default=None, description="side in pixels to which folders of images are resized and cropped; null: 64 for tiny_imagenet, else 224"
+    )
     data_dir: Text = Field(default="data", description="where data sets lie; its folder `cache` keeps decoded images")
     download: bool = Field(default=True, description="fetch missing files, of the data sets that are not folders of images")
     train_images: Count | None = Field(default=None, description="use a stratified subset of the official training images; null: all")
@@ -265,6 +269,15 @@ class StudySpec(RecipeFields):
         _unique("condition", [condition.name for condition in conditions])
         return conditions
 
+    @field_validator("fixed")
+    @classmethod
+    def _absolute_teacher(cls, fixed: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """A path that the user wrote from where they stand; trials stand in other folders."""
+        for settings in fixed.values():
+            if settings.get("teacher"):
+                settings["teacher"] = str(Path(str(settings["teacher"])).expanduser().resolve())
+        return fixed
+
     @field_validator("search_space")
     @classmethod
     def _known_search_space(cls, name: str) -> str:
@@ -328,7 +341,7 @@ class StudySpec(RecipeFields):
                 for name, value in shared.items():
                     if isinstance(value, str):
                         raise ConfigError(f"{name} must be a number, but got {value!r}.")
-                self.train_config(**shared)  # type: ignore[arg-type]
+                self.train_config(**shared)
                 if owner != "shared":
                     method_config(owner, {name: value for name, value in settings.items() if name not in SHARED})
             except ConfigError as error:

@@ -108,6 +108,7 @@ class Batches:
         device = images.device
         self._images, self._targets, self._needs = images, targets, needs
         self._augment, self._strong, self._normaliser = augment, strong(augment), normaliser
+        self._fill = normaliser.mean_pixel
         self._partners = PartnerSampler(targets, n_classes)
         # The order is drawn on the CPU, so that it does not depend on the device.
         self._streams = {"order": torch_stream(seed, "order")}
@@ -160,7 +161,8 @@ class Batches:
         return parts
 
     def _view(self, rows: Tensor, stream: str, config: AugmentConfig | None = None) -> Tensor:
-        return self._normaliser(augment(self._images[rows], config or self._augment, self._streams[stream]))
+        pixels = augment(self._images[rows], config or self._augment, self._streams[stream], fill=self._fill)
+        return self._normaliser(pixels)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the batches to come depend on, at any step."""

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import re
 import runpy
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,10 @@ import torch
 
 import bsd_core
 from bsd_core.__main__ import choose_device, main
+from bsd_core.config import TrainConfig, recipe_config
 from bsd_core.errors import ConfigError
 from bsd_core.methods import METHODS
+from bsd_core.train import Recipe
 
 QUICK = ["--epochs", "1", "--width", "2", "--train-images", "150", "--batch-size", "32", "--device", "cpu"]
 PROGRAM = Path(bsd_core.__file__).parent / "__main__.py"
@@ -57,12 +61,18 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
         (["--dataset", "parquet:no/such/file"], "No such file or folder: 'no/such/file'."),
         (["--model", "resnet21"], "Unknown model 'resnet21'."),
         (["--set", "prior=3"], "Did you mean 'prior_strength'?"),
-        (["--set", "discount"], "--set takes NAME=NUMBER, but got 'discount'."),
-        (["--set", "discount=much"], "--set takes NAME=NUMBER, but got 'discount=much'."),
+        (["--set", "discount"], "--set takes NAME=VALUE, but got 'discount'."),
+        (["--set", "discount=much"], "Setting 'discount' of 'bsd' must be a number, but got 'much'."),
         (["--set", "discount=2"], "`0 < discount <= 1` must hold, but got discount=2.0."),
         (["--noise", "symmetric", "--noise-rate", "1.2"], "`0 <= noise_rate < 1` must hold, but got noise_rate=1.2."),
         (["--epochs", "0"], "`epochs is a whole number >= 1` must hold, but got epochs=0."),
         (["--train-images", "20"], "The training split has 16 images, fewer than one batch (64)."),
+        (["--recipe", "cskd"], "Unknown recipe 'cskd'. Known: cs_kd, focal_calibration, ps_kd. Did you mean 'cs_kd'?"),
+        (["--train", "shedule=cosine"], "Unknown field of --train 'shedule'."),
+        (["--train", "schedule=cosin"], "Unknown schedule 'cosin'."),
+        (["--train", "milestones=0.7,0.2"], "`milestones ascend within (0, 1)` must hold, but got milestones=(0.7, 0.2)."),
+        (["--checkpoint-every", "-1"], "`checkpoint_every >= 0` must hold, but got checkpoint_every=-1."),
+        (["bench", "--rounds", "1"], "`rounds >= 2` must hold, but got rounds=1."),
         (["--device", "tpu"], "`device` is auto, cpu or cuda, but got 'tpu'."),
     ],
 )
@@ -93,7 +103,7 @@ def test_help_names_every_option_and_has_exit_code_0(monkeypatch: pytest.MonkeyP
 
 
 def test_an_interrupted_training_has_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(trainer: object) -> None:
+    def interrupt(trainer: object, on_step: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bsd_core.train.Trainer.run_epoch", interrupt)
@@ -122,3 +132,71 @@ def test_it_trains_in_a_process_of_its_own_without_ray_or_optuna() -> None:
     assert done.returncode == 0, done.stderr
     assert "bsd on digits" in done.stdout
     assert done.stderr == ""
+
+
+def program(*arguments: str, without: str = "") -> list[str]:
+    """A command that runs `python -m bsd_core` in one thread, without the modules named in `without`."""
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({without.split()!r})); "
+    run_it = "import runpy, torch; torch.set_num_threads(1); runpy.run_module('bsd_core', run_name='__main__', alter_sys=True)"
+    return [sys.executable, "-c", blocked + run_it, *arguments]
+
+
+def test_a_killed_training_goes_on_where_it_was_and_prints_the_same_metrics(tmp_path: Path) -> None:
+    arguments = ["--epochs", "3", "--width", "2", "--train-images", "300", "--batch-size", "8", "--threads", "1"]
+    undisturbed = subprocess.run(program(*arguments), capture_output=True, text=True, check=True).stdout
+    keep = ["--checkpoint", str(tmp_path), "--checkpoint-every", "5"]
+    process = subprocess.Popen(program(*arguments, *keep), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("step-*.pt")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    broken = sorted(tmp_path.glob("step-*.pt"))[-1].with_name("step-0000000089.pt")
+    broken.write_bytes(b"half a checkpo")
+    resumed = subprocess.run(program(*arguments, *keep), capture_output=True, text=True, check=True)
+    assert re.search(r"resumed from .*step-\d{10}\.pt: \d+ of 90 steps done", resumed.stdout)
+    assert "warning: a broken checkpoint was passed over" in resumed.stderr
+    assert "step-0000000089.pt" in resumed.stderr
+    assert resumed.stdout.split("\n\n")[1] == undisturbed.split("\n\n")[1]
+
+
+def test_a_published_recipe_and_single_fields_of_it(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[TrainConfig] = []
+
+    def build(recipe: Recipe, *rest: object, **more: object) -> None:
+        seen.append(recipe.train)
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("bsd_core.__main__.Trainer", build)
+    for arguments in (
+        ["--recipe", "cs_kd"],
+        ["--recipe", "ps_kd", "--epochs", "30", "--train", "milestones=0.3,0.6", "ema_decay=0.99"],
+        [],
+    ):
+        with pytest.raises(ConfigError, match="enough"):
+            main([*arguments, "--train-images", "150"])
+    assert seen[0] == recipe_config("cs_kd")
+    assert seen[1] == recipe_config("ps_kd", epochs=30, milestones=(0.3, 0.6), ema_decay=0.99)
+    assert seen[2] == TrainConfig(epochs=15, batch_size=64)
+
+
+def test_saved_weights_are_a_teacher(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = tmp_path / "weights.pt"
+    main([*QUICK, "--save", str(weights)])
+    main([*QUICK, "--method", "kd", "--set", f"teacher={weights}"])
+    assert "kd on digits" in capsys.readouterr().out
+
+
+def test_the_benchmark_needs_torch_and_numpy_only() -> None:
+    without = "ray optuna pydantic rich typer yaml scipy sklearn pyarrow pandas matplotlib"
+    arguments = ["bench", "--steps", "3", "--rounds", "2", "--methods", "bsd", "kd", "dlb", "--width", "2", "--image-size", "16"]
+    done = subprocess.run(program(*arguments, without=without), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for method, passes in (("bsd", "1 trained"), ("kd", "1 trained, 1 forward"), ("dlb", "2 trained")):
+        assert re.search(rf"128  {method} +[\d,]+ +[\d,]+  \d+\.\d\d \(.* to .*\) +\d+\.\d%  {passes}\n", done.stdout)
+
+
+def test_the_time_to_an_accuracy_is_measured_on_the_test_split() -> None:
+    arguments = ["--time-to", "0.2", "--dataset", "digits", "--epochs", "2", "--batch-sizes", "64", "--width", "4"]
+    done = subprocess.run(program("bench", *arguments), capture_output=True, text=True, check=True)
+    assert re.search(r"test accuracy \d+\.\d+% after \d+\.\d s of training, \d epochs \(target 20\.00%\)", done.stdout)

@@ -87,7 +87,7 @@ def test_settings_that_are_searched_on_demand_are_valid_and_not_searched_otherwi
     for name, space in SEARCH_SPACES.items():
         assert set(space.extra).isdisjoint(space.distributions())
         for side in ("low", "high"):
-            corner = {key: end_of(distribution, side) for key, distribution in space.extra.items()}  # type: ignore[arg-type]
+            corner = {key: end_of(distribution, side) for key, distribution in space.extra.items()}
             assert build_config(get_method(name).Config, name, corner) is not None
 
 

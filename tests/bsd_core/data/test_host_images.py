@@ -61,5 +61,5 @@ def test_training_on_mapped_images_gives_the_numbers_of_training_in_memory(tmp_p
     mapped = Trainer(recipe, host, targets, true=None, n_classes=3)
     for _ in range(2):
         assert in_memory.run_epoch().train_loss == mapped.run_epoch().train_loss
-    ours, theirs = (predict(mapped.model, part, mapped.normaliser, batch_size=16) for part in (host, images))  # type: ignore[arg-type]
+    ours, theirs = (predict(mapped.model, part, mapped.normaliser, batch_size=16) for part in (host, images))
     assert torch.equal(ours, theirs)

@@ -1,0 +1,323 @@
+"""How fast a training step is: `python -m bsd_core bench`. Needs torch, torchvision and numpy only.
+
+ours   the trainer's whole step: batch, augmentation, method, optimiser, state, and its share of the epoch's end
+bound  what no trainer can avoid: the forward and backward passes that the method makes in a step, replayed on constant batches of the same
+       sizes, in the same modes, with the same optimiser, precision and compilation
+ratio  bound / ours by time, in rounds that alternate between the two, so that a machine whose speed drifts drifts for both
+
+`limit` is the share of the arithmetic that the device does in a large matrix product of the same precision, measured in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from bsd_core.accelerate import Runner, begin_step
+from bsd_core.checkpoint import save_weights
+from bsd_core.config import AugmentConfig, TrainConfig
+from bsd_core.errors import require
+from bsd_core.methods import METHODS
+from bsd_core.models import Network, build_model
+from bsd_core.optim import build_optimizer, set_learning_rate
+from bsd_core.train import Recipe, Trainer
+
+N_CLASSES: Final = 10
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles over rounds."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """At least two values."""
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high)
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One method's step.
+
+    Attributes:
+        images_per_second, bound_images_per_second: primaries, median over rounds.
+        ratio: bound time / our time.
+        passes: forward passes in a step, with and without gradient, in images a primary.
+    """
+
+    method: str
+    images_per_second: float
+    bound_images_per_second: float
+    ratio: Spread
+    passes: str
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One call of a network within a step."""
+
+    network: Network
+    n: int
+    trained: bool
+    training_mode: bool
+
+
+@contextmanager
+def _recorded(networks: list[Network], calls: list[_Pass]) -> Iterator[None]:
+    """Write down every call of the networks' features."""
+
+    def spy(network: Network, features: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def recorded(images: Tensor) -> Tensor:
+            calls.append(_Pass(network, len(images), torch.is_grad_enabled(), network.training))
+            return features(images)
+
+        return recorded
+
+    for network in networks:
+        network.features = spy(network, network.features)  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        for network in networks:
+            del network.features
+
+
+def passes_of(recipe: Recipe, images: Tensor, given: Tensor) -> list[_Pass]:
+    """The calls of networks in one step of a trainer, its second: some methods look back at the step before."""
+    plain = replace(recipe, train=replace(recipe.train, precision="float32", compile="off"))
+    trainer = Trainer(plain, images, given, true=None, n_classes=N_CLASSES)
+    calls: list[_Pass] = []
+    steps: list[list[_Pass]] = []
+    networks = [module for module in (trainer.model, *trainer.method.modules()) if isinstance(module, Network)]
+
+    def on_step() -> None:
+        steps.append(calls.copy())
+        calls.clear()
+
+    with _recorded(networks, calls):
+        trainer.run_epoch(on_step)
+    return steps[1]
+
+
+def _bound(recipe: Recipe, images: Tensor, passes: list[_Pass], n_steps: int) -> Callable[[], None]:
+    """The work no trainer can avoid, `n_steps` times."""
+    device, config = images.device, recipe.train
+    copies: dict[int, Any] = {}
+    parameters: list[torch.nn.Parameter] = []
+    for call in passes:
+        if id(call.network) in copies:
+            continue
+        network = build_model(
+            recipe.model,
+            in_channels=images.shape[1],
+            n_classes=N_CLASSES,
+            image_size=(images.shape[2], images.shape[3]),
+            width=recipe.width,
+        ).to(device)
+        network.train(call.training_mode)
+        if any(other.trained for other in passes if other.network is call.network):
+            parameters += network.parameters()
+        copies[id(call.network)] = Runner.of(network, config, device, 1_000_000)
+    sizes = {call.n for call in passes}
+    inputs = {n: torch.randn(n, *images.shape[1:], device=device).to(memory_format=torch.channels_last) for n in sizes}
+    labels = {n: torch.arange(n, device=device) % N_CLASSES for n in sizes}
+    optimizer = build_optimizer(parameters, config)
+    set_learning_rate(optimizer, 1e-3)
+
+    def run() -> None:
+        for _ in range(n_steps):
+            begin_step()
+            losses = []
+            for call in passes:
+                with torch.set_grad_enabled(call.trained):
+                    logits = copies[id(call.network)](inputs[call.n])
+                if call.trained:
+                    losses.append(functional.cross_entropy(logits, labels[call.n]))
+            optimizer.zero_grad(set_to_none=True)
+            torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+    return run
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
+
+
+def measure_step(recipe: Recipe, images: Tensor, given: Tensor, *, rounds: int) -> StepResult:
+    """Whole steps of `recipe` on `images` (N, C, H, W) uint8 against their lower bound; a round is one epoch."""
+    device = images.device
+    passes = passes_of(recipe, images, given)
+    trainer = Trainer(recipe, images, given, true=None, n_classes=N_CLASSES)
+    n_steps = len(trainer.batches)
+    bound = _bound(recipe, images, passes, n_steps)
+    ours: list[float] = []
+    bounds: list[float] = []
+    for index in range(-1, rounds):
+        pair = [_seconds(trainer.run_epoch, device)] if index % 2 else []
+        bound_seconds = _seconds(bound, device)
+        pair = pair or [_seconds(trainer.run_epoch, device)]
+        if index >= 0:  # the first warms up
+            ours += pair
+            bounds.append(bound_seconds)
+    return StepResult(
+        method=recipe.method,
+        images_per_second=len(images) / statistics.median(ours),
+        bound_images_per_second=len(images) / statistics.median(bounds),
+        ratio=Spread.of([bound / our for bound, our in zip(bounds, ours, strict=True)]),
+        passes=_described(passes, recipe.train.batch_size),
+    )
+
+
+def _described(passes: list[_Pass], batch_size: int) -> str:
+    trained = sum(call.n for call in passes if call.trained) / batch_size
+    forward = sum(call.n for call in passes if not call.trained) / batch_size
+    return f"{trained:g} trained" + (f", {forward:g} forward" if forward else "")
+
+
+def benchmark_recipe(method: str, *, model: str, width: int | None, train: TrainConfig, augment: AugmentConfig, folder: Path) -> Recipe:
+    """Default settings; a method with a teacher is given one, so that all of its steps are alike."""
+    recipe = Recipe(method=method, settings={}, model=model, width=width, train=train, augment=augment, seed=0)
+    return replace(recipe, settings={"teacher": str(folder / "teacher.pt")}) if method in ("kd", "kd_cs_kd") else recipe
+
+
+def measure_methods(
+    methods: list[str], images: Tensor, *, model: str, width: int | None, train: TrainConfig, augment: AugmentConfig, rounds: int
+) -> Iterator[StepResult]:
+    """One result a method, on random labels."""
+    given = torch.arange(len(images), device=images.device) % N_CLASSES
+    with tempfile.TemporaryDirectory() as name:
+        size = (images.shape[2], images.shape[3])
+        teacher = build_model(model, in_channels=images.shape[1], n_classes=N_CLASSES, image_size=size, width=width, seed=1)
+        save_weights(Path(name) / "teacher.pt", teacher)
+        for method in methods:
+            recipe = benchmark_recipe(method, model=model, width=width, train=train, augment=augment, folder=Path(name))
+            yield measure_step(recipe, images, given, rounds=rounds)
+
+
+def arithmetic_limit(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations a second in a large square matrix product: what this device can do at best."""
+    n = 8192 if device.type == "cuda" else 1024
+    left, right = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    times = [_seconds(lambda: left @ right, device) for _ in range(12)]
+    return 2 * n**3 / min(times)
+
+
+def operations_per_image(model: str, width: int | None, image_size: int) -> float:
+    """Floating-point operations of one trained image, forward and backward."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = build_model(model, in_channels=3, n_classes=N_CLASSES, image_size=(image_size, image_size), width=width, seed=0).train()
+    with FlopCounterMode(display=False) as counter:
+        network(torch.randn(2, 3, image_size, image_size)).sum().backward()
+    return float(counter.get_total_flops()) / 2
+
+
+def time_to_accuracy(target: float, *, dataset: str, data_dir: str, recipe: Recipe, device: torch.device) -> tuple[float, float, int]:
+    """Train until the test accuracy reaches `target` or the epochs are over: (training seconds, test accuracy, epochs)."""
+    from bsd_core.data.sources import load_source
+    from bsd_core.evaluate import headline, predict
+
+    source = load_source(dataset, data_dir=data_dir)
+    train, test = (torch.as_tensor(part.images).to(device) for part in (source.train, source.test))
+    targets = [torch.from_numpy(part.targets).to(device) for part in (source.train, source.test)]
+    trainer = Trainer(replace(recipe, augment=source.augment), train, targets[0], true=None, n_classes=source.train.n_classes)
+    seconds = accuracy = 0.0
+    for record in trainer.records():
+        seconds += record.seconds
+        accuracy = headline(predict(trainer.network, test, trainer.normaliser), targets[1])["accuracy"]
+        if accuracy >= target:
+            break
+    return seconds, accuracy, trainer.epoch
+
+
+def _parser(on_gpu: bool) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bsd_core bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--methods", nargs="*", default=["cross_entropy", "bsd", "cs_kd"], choices=sorted(METHODS), metavar="METHOD")
+    parser.add_argument("--model", default="resnet18" if on_gpu else "resnet8")
+    parser.add_argument("--width", type=int)
+    parser.add_argument("--batch-sizes", nargs="*", type=int, default=[128, 512] if on_gpu else [128])
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=100 if on_gpu else 12, help="of one round")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1, help="on a CPU")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--compile", default="auto")
+    parser.add_argument("--time-to", type=float, metavar="ACCURACY", help="train on --dataset to this test accuracy instead, e.g. 0.94")
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--data-dir", default="data")
+    parser.add_argument("--epochs", type=int, default=30, help="of --time-to")
+    return parser
+
+
+def main(arguments: list[str]) -> None:
+    """Run the benchmark and print it."""
+    from bsd_core.__main__ import choose_device
+
+    options = _parser(torch.cuda.is_available()).parse_args(arguments)
+    require(options.rounds >= 2, "rounds >= 2", rounds=options.rounds)
+    require(options.steps >= 2, "steps >= 2", steps=options.steps)
+    require(options.threads >= 1, "threads >= 1", threads=options.threads)
+    device = choose_device(options.device)
+    torch.set_num_threads(options.threads)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {options.threads} threads"
+    print(f"{name}, torch {torch.__version__}, {options.model}, {options.image_size} px")
+    if options.time_to is not None:
+        config = TrainConfig(
+            epochs=options.epochs,
+            batch_size=options.batch_sizes[-1],
+            schedule="one_cycle",
+            nesterov=True,
+            precision=options.precision,
+            compile=options.compile,
+        )
+        recipe = benchmark_recipe(
+            "cross_entropy", model=options.model, width=options.width, train=config, augment=AugmentConfig(), folder=Path()
+        )
+        found = time_to_accuracy(options.time_to, dataset=options.dataset, data_dir=options.data_dir, recipe=recipe, device=device)
+        print(f"test accuracy {found[1]:.2%} after {found[0]:.1f} s of training, {found[2]} epochs (target {options.time_to:.2%})")
+        return
+    dtype = torch.bfloat16 if options.precision == "bfloat16" or (options.precision == "auto" and device.type == "cuda") else torch.float32
+    limit = arithmetic_limit(device, dtype) / operations_per_image(options.model, options.width, options.image_size)
+    print(f"arithmetic limit {limit:,.0f} trained images/s ({dtype}, from a large matrix product)\n")
+    print(f"{'batch':>5}  {'method':22}{'images/s':>10}{'bound':>10}  {'bound/ours (quartiles)':24}{'limit':>6}  passes a primary")
+    for batch_size in options.batch_sizes:
+        n = options.steps * batch_size
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (n, 3, options.image_size, options.image_size), dtype=torch.uint8, generator=generator).to(device)
+        train = TrainConfig(epochs=100_000, batch_size=batch_size, learning_rate=0.01, precision=options.precision, compile=options.compile)
+        augment = AugmentConfig(crop_padding=4, flip=True)
+        for result in measure_methods(
+            options.methods, images, model=options.model, width=options.width, train=train, augment=augment, rounds=options.rounds
+        ):
+            ratio = f"{result.ratio.median:.2f} ({result.ratio.low:.2f} to {result.ratio.high:.2f})"
+            print(
+                f"{batch_size:5}  {result.method:22}{result.images_per_second:10,.0f}{result.bound_images_per_second:10,.0f}  {ratio:24}"
+                f"{result.images_per_second / limit:6.1%}  {result.passes}",
+                flush=True,
+            )
