@@ -1,6 +1,6 @@
 """`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
 
-`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`) runs one of them.
+`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`) runs one of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from studies.provenance import processor
-from tests.benchmarks import bench_evaluate, bench_reference, bench_step, bench_study
+from tests.benchmarks import bench_evaluate, bench_memory, bench_reference, bench_step, bench_study
 
 
 def _step(console: Console) -> None:
@@ -56,14 +56,27 @@ def _evaluate(console: Console) -> None:
     console.print(f"    evaluation / bare = {ratio.median:.3f}, quartiles {ratio.low:.3f} to {ratio.high:.3f}\n", highlight=False)
 
 
+def _memory(console: Console) -> None:
+    seeds = 5
+    print(f"(e) BSD's table as large as ImageNet's, and digits with 40 % symmetric noise, mean ± spread of {seeds} seeds, percent")
+    print(f"{'memory':12}{'GB':>7}{'grown':>8}{'accuracy':>16}{'ECE':>16}{'label recovery':>18}{'target distance':>17}")
+    for result in bench_memory.run(seeds=seeds):
+        grown = "" if result.grown_bytes is None else f"{result.grown_bytes / 1e9:.2f}"
+        spreads = [f"{100 * mean:.1f} ± {100 * spread:.1f}" for mean, spread in (result.accuracy, result.ece, result.label_recovery)]
+        row = f"{spreads[0]:>16}{spreads[1]:>16}{spreads[2]:>18}{100 * result.distance:>17.2f}"
+        print(f"{result.memory:12}{result.n_bytes / 1e9:>7.2f}{grown:>8}{row}", flush=True)
+    print()
+
+
 def main() -> None:
     """Run what the arguments name, or everything."""
     console = Console(width=110)
-    chosen = sys.argv[1:] or ["step", "study", "reference", "evaluate"]
+    chosen = sys.argv[1:] or ["step", "study", "reference", "evaluate", "memory"]
     cores = len(os.sched_getaffinity(0))
     console.print(f"{processor()}, {cores} cores usable, torch {torch.__version__}\n", highlight=False)
+    parts = {"step": _step, "study": _study, "reference": _reference, "evaluate": _evaluate, "memory": _memory}
     for name in chosen:
-        {"step": _step, "study": _study, "reference": _reference, "evaluate": _evaluate}[name](console)
+        parts[name](console)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from bsd_core.config import AugmentConfig
+from bsd_core.data.label_noise import spoil_labels
 from bsd_core.errors import ConfigError
+from bsd_core.evaluate import predict
 from bsd_core.methods.bsd import BayesianSelfDistillation, BSDConfig, bsd_loss, prior, update_posterior
-from tests._dummies import PROPERTY, ScriptedModel, load_golden, make_batch, make_logits, make_method, make_targets
+from tests._dummies import (
+    PROPERTY,
+    ScriptedModel,
+    load_golden,
+    make_batch,
+    make_logits,
+    make_method,
+    make_recipe,
+    make_targets,
+    make_toy_images,
+    make_trainer,
+)
 
 
 def make_bsd(targets: Tensor, n_classes: int, **settings: Any) -> BayesianSelfDistillation:
@@ -175,9 +189,90 @@ def test_the_posterior_is_a_float32_buffer_by_sample() -> None:
     assert method.state_dict().keys() == {"posterior.values"}
 
 
+@PROPERTY
+@given(discount=st.floats(0.05, 0.99), n_updates=st.integers(1, 12), seed=st.integers(0, 9))
+def test_the_normaliser_is_constant_at_the_fixed_point(discount: float, n_updates: int, seed: int) -> None:
+    strength = 1 / (1 - discount)
+    alpha = prior(make_targets(4, 3), 3, prior_strength=strength, epsilon=0.0)
+    for update in range(n_updates):
+        alpha, _ = update_posterior(alpha, make_logits(4, 3, seed=seed + 10 * update).softmax(1), discount=discount)
+        assert alpha.sum(1).tolist() == pytest.approx([strength] * 4, rel=1e-10)
+
+
+def test_without_prior_the_target_is_temporal_ensemblings_golden_one() -> None:
+    golden = load_golden("temporal_ensembling")
+    alpha = torch.zeros(golden["probs"].shape[1:], dtype=torch.float64)
+    for probs, expected in zip(golden["probs"], golden["targets_for_next_epoch"], strict=True):
+        alpha, target = update_posterior(alpha, torch.from_numpy(probs), discount=float(golden["alpha"]))
+        assert np.allclose(target.numpy(), expected, rtol=1e-12, atol=0)
+
+
+def test_a_huge_prior_trains_exactly_like_cross_entropy() -> None:
+    trainers = [make_trainer(make_recipe("bsd", settings={"prior_strength": 1e12})), make_trainer(make_recipe("cross_entropy"))]
+    for trainer in trainers:
+        list(trainer.records())
+    ours, theirs = (trainer.model.state_dict() for trainer in trainers)
+    assert all(torch.allclose(ours[key], theirs[key], rtol=1e-3, atol=1e-5) for key in ours)
+
+
+def test_before_the_first_update_the_target_is_the_priors_mean() -> None:
+    targets, logits = make_targets(4, 3), make_logits(4, 3)
+    method = make_bsd(targets, 3, prior_strength=3.0, epsilon=0.5, warmup_epochs=2)
+    before = alpha_of(method)
+    for epoch in (0, 1):
+        step = method.step(ScriptedModel(logits), make_batch(targets, epoch=epoch))
+        assert torch.equal(alpha_of(method), before)
+        assert float(step.terms["total"]) == pytest.approx(float(bsd_loss(logits, (before / 4).double())["total"]), rel=1e-6)
+    method.step(ScriptedModel(logits), make_batch(targets, epoch=2))
+    assert torch.allclose(alpha_of(method), 0.9 * before + logits.softmax(1).float(), rtol=1e-6)
+
+
+def test_clean_evidence_comes_from_the_pass_at_the_end_of_an_epoch() -> None:
+    targets, logits = make_targets(4, 3), make_logits(4, 3)
+    method = make_bsd(targets, 3, prior_strength=3.0, epsilon=0.5, discount=0.5, evidence="clean", warmup_epochs=1)
+    before = alpha_of(method)
+    step = method.step(ScriptedModel(logits), make_batch(targets, epoch=1))
+    assert torch.equal(alpha_of(method), before)
+    assert float(step.terms["total"]) == pytest.approx(float(bsd_loss(logits, (before / 4).double())["total"]), rel=1e-6)
+    rows = torch.tensor([2, 0])
+    method.observe(rows, logits[rows], epoch=0, chunk=0)
+    assert torch.equal(alpha_of(method), before)
+    method.observe(rows, logits[rows], epoch=1, chunk=0)
+    assert torch.allclose(alpha_of(method)[rows], 0.5 * before[rows] + logits[rows].softmax(1).float(), rtol=1e-6)
+    assert torch.equal(alpha_of(method)[[1, 3]], before[[1, 3]])
+
+
+def test_a_training_on_clean_evidence_reads_plain_images_in_evaluation_mode() -> None:
+    recipe = make_recipe("bsd", settings={"evidence": "clean", "discount": 0.5, "prior_strength": 4.0}, epochs=2)
+    trainer = make_trainer(recipe, n=50)
+    before = trainer.method.posterior.read(torch.arange(50))  # type: ignore[operator, union-attr]
+    record = trainer.run_epoch()
+    images, _ = make_toy_images(50)
+    evidence = predict(trainer.model, images, trainer.normaliser).softmax(1).float()
+    after = trainer.method.posterior.read(torch.arange(50))  # type: ignore[operator, union-attr]
+    assert torch.allclose(after, 0.5 * before + evidence, rtol=1e-5, atol=1e-6)
+    assert record.images_seen == 100
+
+
+@pytest.mark.parametrize("memory", ["bfloat16", "top_k"])
+def test_a_smaller_memory_learns_the_same_labels(memory: str) -> None:
+    _, true = make_toy_images(120)
+    noisy = spoil_labels(true, "symmetric", 0.2, n_classes=3, seed=0)
+    recovered = []
+    for settings in ({}, {"memory": memory, "top_k": 2}):
+        recipe = make_recipe("bsd", settings={"prior_strength": 2.0, "discount": 0.7, **settings}, epochs=8, augment=AugmentConfig())
+        trainer = make_trainer(recipe, n=120, given=noisy, true=true)
+        recovered.append(list(trainer.records())[-1].label_recovery)
+    assert recovered[0] == pytest.approx(recovered[1], abs=0.1)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"warmup_epochs": -1}, r"`warmup_epochs >= 0` must hold, but got warmup_epochs=-1"),
+        ({"evidence": "clear"}, r"Unknown bsd evidence 'clear'\. Known: clean, train\. Did you mean 'clean'\?"),
+        ({"memory": "float"}, r"Unknown bsd memory 'float'"),
+        ({"top_k": 0}, r"`top_k >= 1` must hold"),
         ({"prior_strength": 0.0}, r"`0 < prior_strength <= 1e30` must hold, but got prior_strength=0\.0"),
         ({"prior_strength": math.inf}, r"prior_strength=inf"),
         ({"discount": 0.0}, r"`0 < discount <= 1` must hold, but got discount=0\.0"),

@@ -36,7 +36,7 @@ def test_equal_width_errors_equal_torchmetrics(n: int, n_classes: int, seed: int
         (calibration.root_mean_square_calibration_error, "l2"),
         (calibration.maximum_calibration_error, "max"),
     ):
-        expected = multiclass_calibration_error(probs, targets, n_classes, n_bins=n_bins, norm=norm)  # type: ignore[arg-type]
+        expected = multiclass_calibration_error(probs, targets, n_classes, n_bins=n_bins, norm=norm)
         assert float(function(probs, targets, n_bins=n_bins)) == pytest.approx(float(expected), abs=2e-6)  # theirs is float32 inside
 
 
