@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import torch
 
+from bsd_core.accelerate import keep_freed_memory
 from bsd_core.checkpoint import deterministic, resume, save_checkpoint, save_weights
 from bsd_core.config import RECIPES, TrainConfig, recipe_config
 from bsd_core.data.host_images import to_device
@@ -142,6 +143,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     options = _parser().parse_args(arguments)
     device = choose_device(options.device)
+    keep_freed_memory()
     if options.threads is not None:
         require(options.threads >= 1, "threads >= 1", threads=options.threads)
         torch.set_num_threads(options.threads)

@@ -6,6 +6,7 @@ removes the gaps between kernel launches at small batches. Weights, logits, loss
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from bsd_core.models import Network
 
 # Compiling takes about a minute, so it is left alone where a training may not last much longer. On a CPU it is never `auto`: see README.
 _COMPILE_FROM_STEPS: Final = 5_000
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # names of glibc's mallopt
 
 
 class Runner:
@@ -50,6 +52,20 @@ class Runner:
     def __call__(self, images: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, K) logits, float32."""
         return self.classifier(self.features(images))
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the memory that a training step frees, for the next step; whether that could be asked for.
+
+    glibc gives large blocks back to the kernel at once and gets them anew, page by page and filled with zeros, some 10,000 pages a step
+    of a small network. Keeping them costs nothing but that the process stays as large as its largest step. To be called by processes
+    that train, once, before they do.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):  # not glibc
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, 1 << 30) and mallopt(_TRIM_THRESHOLD, (1 << 31) - 1))
 
 
 def begin_step() -> None:

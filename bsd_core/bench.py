@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bsd_core.accelerate import Runner, begin_step
+from bsd_core.accelerate import Runner, begin_step, keep_freed_memory
 from bsd_core.checkpoint import save_weights
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.errors import require
@@ -284,6 +284,7 @@ def main(arguments: list[str]) -> None:
     require(options.steps >= 2, "steps >= 2", steps=options.steps)
     require(options.threads >= 1, "threads >= 1", threads=options.threads)
     device = choose_device(options.device)
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {options.threads} threads"
     print(f"{name}, torch {torch.__version__}, {options.model}, {options.image_size} px")

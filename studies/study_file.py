@@ -11,6 +11,7 @@ from typing import Any, Final, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bsd_core.errors import ConfigError, nearest, one_line, printable, shown, unknown_name
+from studies.recipe import RecipeFields
 from studies.spec import Augment, Condition, Evaluate, StudySpec
 from studies.yaml_strict import parse_yaml
 
@@ -108,7 +109,8 @@ def field_documentation() -> list[tuple[str, str, str]]:
         ("augment.", Augment),
     ]
     for prefix, model in models:
-        for name, info in model.model_fields.items():
+        # What the study asks comes before how its networks are trained.
+        for name, info in sorted(model.model_fields.items(), key=lambda item: item[0] in RecipeFields.model_fields):
             if prefix + name == "evaluate":
                 continue
             default = "required" if info.is_required() else json.dumps(info.default)

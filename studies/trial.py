@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import torch
 
+from bsd_core.accelerate import keep_freed_memory
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.host_images import to_device
 from bsd_core.data.images import Int64, Pixels
@@ -82,6 +83,7 @@ class TrialTask:
 
 def reset_process_state(settings: TrialSettings) -> None:
     """Undo what an earlier trial may have left in this process: actors are reused, and these settings outlive a trial."""
+    keep_freed_memory()
     torch.set_num_threads(max(1, int(settings.cpus)))
     torch.use_deterministic_algorithms(False)
     torch.manual_seed(0)  # no trial draws from the global stream; a method that did would at least repeat

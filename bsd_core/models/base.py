@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 Stem = Literal["small", "published"]
 
@@ -75,6 +76,20 @@ def stem_convolution(plan: Plan, n_out: int) -> nn.Conv2d:
 def stem_pool(plan: Plan) -> nn.Module:
     """What follows the first layer: nothing, or ImageNet's 3x3 max pooling with stride 2."""
     return nn.Identity() if plan.stem == "small" else nn.MaxPool2d(3, 2, 1)
+
+
+# Gradients keep the channels-last order of their activations only if every operation between convolutions does: after a strided slice or a
+# mean over pixels they come back in the other order, and each ReLU behind them is then ten times slower on a CPU. Pooling keeps the order.
+
+
+def global_average(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C), the mean over pixels."""
+    return functional.avg_pool2d(x, x.shape[-2:]).flatten(1)
+
+
+def subsample(x: Tensor, stride: int) -> Tensor:
+    """(N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride)), every `stride`-th pixel."""
+    return functional.avg_pool2d(x, 1, stride)
 
 
 def init_convolutions(network: nn.Module) -> None:

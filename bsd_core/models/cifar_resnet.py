@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bsd_core.models.base import Network, Plan, init_convolutions, stem_convolution, stem_pool
+from bsd_core.models.base import Network, Plan, global_average, init_convolutions, stem_convolution, stem_pool, subsample
 
 
 class BasicBlock(nn.Module):
@@ -21,13 +21,13 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
-        out = functional.relu(self.norm1(self.conv1(x)))
+        out = functional.relu_(self.norm1(self.conv1(x)))
         out = self.norm2(self.conv2(out))
         if self.stride != 1:
-            x = x[:, :, :: self.stride, :: self.stride]
+            x = subsample(x, self.stride)
         if self.new_channels:
             x = functional.pad(x, (0, 0, 0, 0, 0, self.new_channels))
-        return functional.relu(out + x)
+        return functional.relu_(out + x)
 
 
 class CifarResNet(Network):
@@ -55,5 +55,5 @@ class CifarResNet(Network):
 
     def features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 4 * width)."""
-        out: Tensor = self.stages(self.pool(functional.relu(self.norm(self.stem(x)))))
-        return out.mean((2, 3))
+        out: Tensor = self.stages(self.pool(functional.relu_(self.norm(self.stem(x)))))
+        return global_average(out)

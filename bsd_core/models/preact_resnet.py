@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bsd_core.models.base import Network, Plan, stem_convolution, stem_pool
+from bsd_core.models.base import Network, Plan, global_average, stem_convolution, stem_pool
 
 
 class PreActBlock(nn.Module):
@@ -39,8 +39,8 @@ class PreActBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', H', W')."""
-        activated = functional.relu(self.norm1(x))
-        out: Tensor = self.conv2(functional.relu(self.norm2(self.conv1(activated))))
+        activated = functional.relu_(self.norm1(x))
+        out: Tensor = self.conv2(functional.relu_(self.norm2(self.conv1(activated))))
         if self.shortcut is not None:
             x = self.shortcut(activated)
         elif self.activated_identity:
@@ -73,5 +73,5 @@ class PreActResNet18(Network):
 
     def features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 8 * width)."""
-        out: Tensor = self.stages(self.pool(functional.relu(self.norm(self.stem(x)))))
-        return out.mean((2, 3))
+        out: Tensor = self.stages(self.pool(functional.relu_(self.norm(self.stem(x)))))
+        return global_average(out)

@@ -7,7 +7,7 @@ from typing import Final
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bsd_core.models.base import Network, Plan, init_convolutions, stem_convolution, stem_pool
+from bsd_core.models.base import Network, Plan, global_average, init_convolutions, stem_convolution, stem_pool
 from bsd_core.models.preact_resnet import preact_stages
 
 DEPTH: Final = 28  # 6n + 4
@@ -33,4 +33,4 @@ class WideResNet(Network):
 
     def features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 64 k)."""
-        return functional.relu(self.norm(self.stages(self.pool(self.stem(x))))).mean((2, 3))
+        return global_average(functional.relu_(self.norm(self.stages(self.pool(self.stem(x))))))

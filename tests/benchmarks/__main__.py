@@ -11,6 +11,7 @@ import sys
 import torch
 from rich.console import Console
 
+from bsd_core.accelerate import keep_freed_memory
 from studies.provenance import processor
 from tests.benchmarks import bench_evaluate, bench_memory, bench_reference, bench_step, bench_study
 
@@ -71,6 +72,7 @@ def _memory(console: Console) -> None:
 def main() -> None:
     """Run what the arguments name, or everything."""
     console = Console(width=110)
+    keep_freed_memory()  # as every process that trains does
     chosen = sys.argv[1:] or ["step", "study", "reference", "evaluate", "memory"]
     cores = len(os.sched_getaffinity(0))
     console.print(f"{processor()}, {cores} cores usable, torch {torch.__version__}\n", highlight=False)

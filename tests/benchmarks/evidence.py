@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from bsd_core.accelerate import keep_freed_memory
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.images import ImageSet
 from bsd_core.data.label_noise import spoil_labels
@@ -59,6 +60,7 @@ def load(dataset: str, data_dir: str) -> Data:
 def train_and_measure(data: Data, method: str, seed: int, *, epochs: int, width: int, noise_rate: float) -> Row:
     """One training; the noise is drawn anew for every seed and is the same for all methods of it."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     published = SEARCH_SPACES[method].published[0]
     config = TrainConfig(epochs=epochs, batch_size=128, learning_rate=0.1, weight_decay=5e-4)
     settings = {name: value for name, value in published.items() if name not in SHARED}
