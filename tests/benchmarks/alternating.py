@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Ratio:
-    """How many times as long one work takes as another: quartiles over rounds."""
-
-    median: float
-    low: float
-    high: float
+from bsd_core.bench import Spread
 
 
 def seconds_by_round(works: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
@@ -29,7 +20,6 @@ def seconds_by_round(works: Mapping[str, Callable[[], object]], *, rounds: int) 
     return seconds
 
 
-def ratio(numerator: list[float], denominator: list[float]) -> Ratio:
+def ratio(numerator: list[float], denominator: list[float]) -> Spread:
     """Quartiles of numerator / denominator, round by round."""
-    low, median, high = statistics.quantiles([a / b for a, b in zip(numerator, denominator, strict=True)], n=4)
-    return Ratio(median, low, high)
+    return Spread.of([a / b for a, b in zip(numerator, denominator, strict=True)])

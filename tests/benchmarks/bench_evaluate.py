@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from bsd_core.bench import Spread
 from bsd_core.data.augment import Normaliser
 from bsd_core.evaluate import EvaluationPlan, evaluate
 from bsd_core.models import build_model
-from tests.benchmarks.alternating import Ratio, ratio, seconds_by_round
+from tests.benchmarks.alternating import ratio, seconds_by_round
 
 _N_IMAGES, _BATCH_SIZE = 10_000, 512  # the batch of `predict`
 
@@ -26,7 +27,7 @@ class EvaluateResult:
 
     seconds: float
     bare_seconds: float
-    ratio: Ratio  # ours / bare
+    ratio: Spread  # ours / bare
 
 
 def run(*, rounds: int = 7, model: str = "resnet8", width: int = 16) -> EvaluateResult:

@@ -46,7 +46,12 @@ def test_a_network_in_mixed_precision_keeps_its_weights_in_float32_and_learns() 
 @pytest.mark.parametrize(("n_steps", "compiled"), [(100, False), (10_000, True)])
 def test_long_trainings_on_a_gpu_are_compiled(n_steps: int, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[dict[str, object]] = []
-    monkeypatch.setattr(torch, "compile", lambda function, **options: asked.append(options) or function)
+
+    def record(function: object, **options: object) -> object:
+        asked.append(options)
+        return function
+
+    monkeypatch.setattr(torch, "compile", record)
     runner = Runner.of(make_network(), config(), GPU, n_steps)
     assert isinstance(runner, Runner)
     assert asked == ([{"mode": "reduce-overhead", "dynamic": False}] if compiled else [])
