@@ -80,7 +80,10 @@ def predict(
 
 def headline(logits: Tensor, targets: Tensor) -> Row:
     """The four metrics that are watched every epoch: accuracy, ece, nll, brier."""
-    probs = logits.softmax(1)
+    return _headline(logits.softmax(1), targets)
+
+
+def _headline(probs: Tensor, targets: Tensor) -> Row:
     return {
         "accuracy": float(classification.accuracy(probs, targets)),
         "ece": float(calibration.expected_calibration_error(probs, targets)),
@@ -95,10 +98,15 @@ def measure(logits: Tensor, targets: Tensor, *, temperature: float) -> Row:
     scaled = (logits / temperature).softmax(1)
     return {
         "n": len(targets),
-        **headline(logits, targets),
+        **_headline(probs, targets),
+        "top5_accuracy": float(classification.top_k_accuracy(probs, targets, k=5)) if probs.shape[1] > 5 else None,
         "adaptive_ece": float(calibration.adaptive_calibration_error(probs, targets)),
         "classwise_ece": float(calibration.classwise_calibration_error(probs, targets)),
+        "maximum_calibration_error": float(calibration.maximum_calibration_error(probs, targets)),
+        "rms_calibration_error": float(calibration.root_mean_square_calibration_error(probs, targets)),
+        "debiased_calibration_error": float(calibration.debiased_calibration_error(probs, targets)),
         "aurc": float(classification.area_under_risk_coverage(probs, targets)),
+        "excess_aurc": float(classification.excess_area_under_risk_coverage(probs, targets)),
         "ece_temperature_scaled": float(calibration.expected_calibration_error(scaled, targets)),
         "temperature": temperature,
         "flip_probability": None,  # of perturbation sequences only

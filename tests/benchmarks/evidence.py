@@ -135,6 +135,7 @@ def main() -> None:
     options = parser.parse_args()
     path = Path(options.out)
     setting = {"epochs": options.epochs, "width": options.width, "noise_rate": options.noise_rate}
+    path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text().splitlines() if path.exists() else []
     rows = [row for row in map(json.loads, lines) if row["setting"] == setting]
     done = {(row["method"], row["seed"]) for row in rows}

@@ -16,7 +16,9 @@ from bsd_core.robustness.corruptions import corrupt
 from tests._dummies import make_images, make_logits, make_targets
 
 IDENTITY = Normaliser(mean=torch.zeros(1), std=torch.ones(1))
-MEASURES = {"n", "accuracy", "ece", "nll", "brier", "adaptive_ece", "classwise_ece", "aurc", "ece_temperature_scaled", "temperature"}
+CALIBRATION = {"ece", "adaptive_ece", "classwise_ece", "ece_temperature_scaled", "temperature"}
+CALIBRATION |= {"maximum_calibration_error", "rms_calibration_error", "debiased_calibration_error"}
+MEASURES = CALIBRATION | {"n", "accuracy", "top5_accuracy", "nll", "brier", "aurc", "excess_aurc"}
 
 
 class MeanColour(nn.Module):
@@ -91,6 +93,15 @@ def test_measure_gives_every_column_and_scales_by_the_given_temperature() -> Non
     assert (row["n"], row["temperature"]) == (50, 2.5)
     assert row["ece_temperature_scaled"] == float(expected_calibration_error((logits / 2.5).softmax(1), targets))
     assert {key: row[key] for key in ("accuracy", "ece", "nll", "brier")} == headline(logits, targets)
+    assert row["top5_accuracy"] is None
+    assert row["ece"] <= row["rms_calibration_error"] <= row["maximum_calibration_error"]
+    assert 0 <= row["excess_aurc"] < row["aurc"]
+
+
+def test_the_five_most_probable_classes_count_where_there_are_more() -> None:
+    logits, targets = make_logits(50, 8), make_targets(50, 8)
+    hits = [int(target) in logits[row].topk(5).indices.tolist() for row, target in enumerate(targets)]
+    assert measure(logits, targets, temperature=1.0)["top5_accuracy"] == sum(hits) / 50
 
 
 def test_reliability_rows_make_up_the_ece_and_empty_bins_say_nothing() -> None:
