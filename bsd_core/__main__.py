@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 
 from bsd_core.accelerate import keep_freed_memory
-from bsd_core.checkpoint import deterministic, resume, save_checkpoint, save_weights
+from bsd_core.checkpoint import check_writable, deterministic, resume, save_checkpoint, save_weights
 from bsd_core.config import RECIPES, TrainConfig, recipe_config
 from bsd_core.data.host_images import to_device
 from bsd_core.data.label_noise import NOISE_KINDS, spoil_labels
@@ -104,8 +104,7 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
             raise unknown_name("field of --train", name, fields)
     if options.recipe is not None:
         return recipe_config(options.recipe, **changes)
-    ours = {"epochs": 15, "batch_size": 64} | changes
-    return TrainConfig(**{"warmup_epochs": min(1, ours["epochs"]), **ours})
+    return TrainConfig(**{"epochs": 15, "batch_size": 64, **changes})
 
 
 def _train(trainer: Trainer, options: argparse.Namespace, val_images: torch.Tensor, val_targets: torch.Tensor) -> None:
@@ -122,7 +121,9 @@ def _train(trainer: Trainer, options: argparse.Namespace, val_images: torch.Tens
             print(f"warning: a broken checkpoint was passed over: {reason}", file=sys.stderr)
         if found.path is not None:
             print(f"resumed from {found.path}: {trainer.step} of {trainer.total_steps} steps done")
-    for epoch in trainer.records(on_step):
+    while trainer.epoch < trainer.epochs:
+        with deterministic(val_images.device) if options.deterministic else contextlib.nullcontext():
+            epoch = trainer.run_epoch(on_step)
         if folder is not None:
             save_checkpoint(folder, trainer)
         metrics = headline(predict(trainer.network, val_images, trainer.normaliser), val_targets)
@@ -151,6 +152,10 @@ def main(arguments: list[str] | None = None) -> None:
     if (options.noise == "none") != (options.noise_rate == 0):
         raise ConfigError(f"Give --noise and --noise-rate together, but got --noise {options.noise} --noise-rate {options.noise_rate:g}.")
     config, settings = _train_config(options), _pairs("--set", options.set)
+    if options.save is not None:
+        check_writable(Path(options.save))
+    if options.checkpoint is not None:
+        check_writable(Path(options.checkpoint) / "step")
     method_config(options.method, settings)
     source = load_source(options.dataset, data_dir=options.data_dir)
     images = subset(source.train, options.train_images, seed=derive_seed(options.seed, "subset"))
@@ -182,8 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{options.method} on {source.name}: {len(train)} training and {len(val)} validation images, {options.model} on {device}")
     val_images: Any = to_device(val.images, device)
     val_targets = on_device(val.targets)
-    with deterministic(device) if options.deterministic else contextlib.nullcontext():
-        _train(trainer, options, val_images, val_targets)
+    _train(trainer, options, val_images, val_targets)
     if options.save is not None:
         save_weights(Path(options.save), trainer.network)
     plan = EvaluationPlan(corruptions=CORRUPTIONS, severities=(3,))

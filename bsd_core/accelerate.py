@@ -29,6 +29,8 @@ class Runner:
         self._features: Callable[[Tensor], Tensor] = network.features
         if compiled:
             mode = "reduce-overhead" if device.type == "cuda" else "default"
+            # Full and short batches, with gradient and without, in training mode or not: each is a graph of its own.
+            torch._dynamo.config.recompile_limit = 64
             self._features = torch.compile(network.features, mode=mode, dynamic=False)
 
     @classmethod

@@ -169,6 +169,7 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
 def measure_step(recipe: Recipe, images: Tensor, given: Tensor, *, rounds: int) -> StepResult:
     """Whole steps of `recipe` on `images` (N, C, H, W) uint8 against their lower bound; a round is one epoch."""
     device = images.device
+    torch.compiler.reset()  # graphs are counted by process, and too many are run uncompiled
     passes = passes_of(recipe, images, given)
     trainer = Trainer(recipe, images, given, true=None, n_classes=N_CLASSES)
     n_steps = len(trainer.batches)
@@ -237,11 +238,12 @@ def operations_per_image(model: str, width: int | None, image_size: int) -> floa
 
 def time_to_accuracy(target: float, *, dataset: str, data_dir: str, recipe: Recipe, device: torch.device) -> tuple[float, float, int]:
     """Train until the test accuracy reaches `target` or the epochs are over: (training seconds, test accuracy, epochs)."""
+    from bsd_core.data.host_images import to_device
     from bsd_core.data.sources import load_source
     from bsd_core.evaluate import headline, predict
 
     source = load_source(dataset, data_dir=data_dir)
-    train, test = (torch.as_tensor(part.images).to(device) for part in (source.train, source.test))
+    train, test = (to_device(part.images, device) for part in (source.train, source.test))
     targets = [torch.from_numpy(part.targets).to(device) for part in (source.train, source.test)]
     trainer = Trainer(replace(recipe, augment=source.augment), train, targets[0], true=None, n_classes=source.train.n_classes)
     seconds = accuracy = 0.0
@@ -257,10 +259,10 @@ def _parser(on_gpu: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bsd_core bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--methods", nargs="*", default=["cross_entropy", "bsd", "cs_kd"], choices=sorted(METHODS), metavar="METHOD")
+    parser.add_argument("--methods", nargs="+", default=["cross_entropy", "bsd", "cs_kd"], choices=sorted(METHODS), metavar="METHOD")
     parser.add_argument("--model", default="resnet18" if on_gpu else "resnet8")
     parser.add_argument("--width", type=int)
-    parser.add_argument("--batch-sizes", nargs="*", type=int, default=[128, 512] if on_gpu else [128])
+    parser.add_argument("--batch-sizes", nargs="+", type=int, default=[128, 512] if on_gpu else [128])
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=100 if on_gpu else 12, help="of one round")
     parser.add_argument("--rounds", type=int, default=9)

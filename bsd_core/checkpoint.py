@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pickle
 import re
 import zipfile
 from collections.abc import Iterator
@@ -30,6 +31,18 @@ from bsd_core.train import Trainer
 KEEP: Final = 2
 _NAME: Final = re.compile(r"step-(\d{10})\.pt")
 _VERSION: Final = 1
+# What a damaged or foreign file can raise; a file that may not be read, or does not fit into memory, is no broken one.
+_BROKEN: Final = (
+    ValueError,
+    RuntimeError,
+    KeyError,
+    EOFError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    IndexError,
+    AttributeError,
+    TypeError,
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +71,28 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
     """
     path = folder / f"step-{trainer.step:010d}.pt"
     _write(path, {"version": _VERSION, "identity": trainer.identity, "state": trainer.state_dict()})
-    for old in _files(folder)[KEEP:]:
-        old.unlink(missing_ok=True)
+    files = _files(folder)
+    newer, kept = files[: files.index(path)], files[files.index(path) :]
+    for other in [*newer, *kept[KEEP:]]:  # a newer one is a broken file that was passed over: this training has not been there yet
+        other.unlink(missing_ok=True)
     return path
+
+
+def check_writable(path: Path) -> None:
+    """Before a long training: whether a file can be written at `path`, a folder's own files among them.
+
+    Raises:
+        ConfigError: it cannot, and why.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder")
+        probe = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
 
 
 def save_weights(path: Path, network: nn.Module) -> None:
@@ -103,7 +135,7 @@ def load_checkpoint(folder: Path, *, identity: str) -> Found:
     for path in _files(folder):
         try:
             saved = _read(path)
-        except Exception as error:
+        except _BROKEN as error:
             broken.append(f"{path}: {one_line(error, limit=120)}")
             continue
         if saved["identity"] != identity:
@@ -118,6 +150,8 @@ def resume(trainer: Trainer, folder: Path) -> Found:
     Raises:
         ConfigError: see `load_checkpoint`.
     """
+    for left_over in folder.glob("step-*.pt.*.tmp"):  # of a process that was killed while it wrote
+        left_over.unlink(missing_ok=True)
     found = load_checkpoint(folder, identity=trainer.identity)
     if found.state is not None:
         trainer.load_state_dict(found.state)
@@ -135,7 +169,7 @@ def _read(path: Path) -> dict[str, Any]:
         if (member := archive.testzip()) is not None:
             raise ValueError(f"damaged ({member})")
     saved = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(saved, dict) or saved.get("version") != _VERSION:
+    if not isinstance(saved, dict) or saved.get("version") != _VERSION or not isinstance(saved.get("identity"), str):
         raise ValueError("not a checkpoint of this version")
     return saved
 
@@ -167,11 +201,13 @@ def _sync_folder(folder: Path) -> None:
 def deterministic(device: torch.device) -> Iterator[None]:
     """Kernels that give the same bits at every run: nothing to do on a CPU; on a GPU slower ones, without autotuning.
 
-    `CUBLAS_WORKSPACE_CONFIG=:4096:8` must be set before the process first uses the GPU, as torch asks.
+    To be entered for training alone: some metrics count with kernels that have no such form. cuBLAS reads its setting when a process
+    first uses it, so `CUBLAS_WORKSPACE_CONFIG` is set here unless the user has.
     """
     if device.type != "cuda":
         yield
         return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False

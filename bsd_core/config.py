@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from bsd_core.errors import require, unknown_name
+from bsd_core.errors import ConfigError, require, unknown_name
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("constant", "cosine", "multi_step", "one_cycle")
@@ -48,10 +48,11 @@ class TrainConfig:
     compile: str = "auto"  # of `COMPILE`; auto is on for long trainings on a GPU
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "milestones", tuple(self.milestones))  # a list where the recipe was read from a file
-        require(isinstance(self.epochs, int) and self.epochs >= 1, "epochs is a whole number >= 1", epochs=self.epochs)
-        whole = isinstance(self.batch_size, int)
-        require(whole and self.batch_size >= 2, "batch_size is a whole number >= 2", batch_size=self.batch_size)
+        listed = self.milestones if isinstance(self.milestones, list | tuple) else (self.milestones,)
+        object.__setattr__(self, "milestones", tuple(listed))  # a list where the recipe was read from a file, one number on a command line
+        self._check_types()
+        require(self.epochs >= 1, "epochs is a whole number >= 1", epochs=self.epochs)
+        require(self.batch_size >= 2, "batch_size is a whole number >= 2", batch_size=self.batch_size)
         require(0 < self.learning_rate < math.inf, "0 < learning_rate < inf", learning_rate=self.learning_rate)
         require(0 <= self.weight_decay < math.inf, "0 <= weight_decay < inf", weight_decay=self.weight_decay)
         require(0 <= self.momentum < 1, "0 <= momentum < 1", momentum=self.momentum)
@@ -74,10 +75,26 @@ class TrainConfig:
         require(clip is None or 0 < clip < math.inf, "gradient_clip is null or 0 < gradient_clip < inf", gradient_clip=clip)
         require(decay is None or 0 <= decay < 1, "ema_decay is null or 0 <= ema_decay < 1", ema_decay=decay)
 
-    def learning_rate_at(self, step: int, *, total_steps: int, steps_per_epoch: int) -> float:
+    def _check_types(self) -> None:
+        """Numbers are numbers, whole ones whole, texts texts: a comparison with anything else would not say what is wrong."""
+        kinds = {"int": "a whole number", "bool": "true or false", "str": "a text"}
+        for field in fields(self):
+            value, kind = getattr(self, field.name), str(field.type)
+            if kind == "int":
+                right = isinstance(value, int) and not isinstance(value, bool)
+            elif kind == "bool":
+                right = isinstance(value, bool)
+            elif kind == "str":
+                right = isinstance(value, str)
+            else:
+                right = all(map(_is_number, value)) if isinstance(value, tuple) else _is_number(value) or (value is None and "None" in kind)
+            if not right:
+                raise ConfigError(f"`{field.name} is {kinds.get(kind, 'a number')}` must hold, but got {field.name}={value!r}.")
+
+    def learning_rate_at(self, step: int, *, total_steps: int) -> float:
         """Rate of zero-based `step` of a training of `total_steps`; past its end, the rate the schedule ends at.
 
-        With peak = `learning_rate`, s = `step`, T = `total_steps` and W = `warmup_epochs` * `steps_per_epoch`:
+        With peak = `learning_rate`, s = `step`, T = `total_steps` and W = T * `warmup_epochs` / `epochs`:
 
             s < W        peak * (s + 1) / (ceil(W) + 1), a linear warm-up that reaches the peak at the first step after it; then
             constant     peak
@@ -88,8 +105,8 @@ class TrainConfig:
 
         Args:
             step: >= 0, counted from the start of the training, not of the epoch.
-            total_steps: of the whole training, >= 1; `epochs` * `steps_per_epoch` unless a budget ends it earlier.
-            steps_per_epoch: unit of `warmup_epochs`, >= 1.
+            total_steps: of the whole training, or of a stage with a schedule of its own, >= 1. Where that is less than all epochs (a
+                budget of images, a teacher trained first) the warm-up is shorter in proportion.
 
         References:
             cosine and multi_step without warm-up are torch's CosineAnnealingLR and MultiStepLR stepped after every batch; one_cycle is
@@ -97,7 +114,7 @@ class TrainConfig:
         """
         if self.schedule == "one_cycle":
             return self.learning_rate * _one_cycle(step, total_steps)
-        warmup = self.warmup_epochs * steps_per_epoch
+        warmup = self.warmup_epochs * total_steps / self.epochs
         if step < warmup:
             return self.learning_rate * (step + 1) / (math.ceil(warmup) + 1)
         if self.schedule == "constant":
@@ -106,6 +123,10 @@ class TrainConfig:
             return self.learning_rate * self.drop ** sum(step >= round(share * total_steps) for share in self.milestones)
         progress = (step - warmup) / max(1.0, total_steps - warmup)
         return self.learning_rate * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and (isinstance(value, float) or abs(value) <= 2**53)
 
 
 def _one_cycle(step: int, total_steps: int) -> float:

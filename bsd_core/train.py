@@ -5,11 +5,13 @@ Nothing in a step waits for the device: losses and predictions are gathered ther
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.augment import Normaliser
 from bsd_core.data.batches import Batch, Batches, Images
 from bsd_core.errors import ConfigError, DivergedError
-from bsd_core.methods import Step, Training, build_method, method_config
+from bsd_core.methods import MethodConfig, Step, Training, build_method, method_config
 from bsd_core.metrics.label_noise import label_recovery, memorised_fraction
 from bsd_core.models import Network, build_model
 from bsd_core.optim import WeightAverage, build_optimizer, clip_gradients, set_learning_rate
@@ -82,10 +84,32 @@ class _EpochSums:
     seconds: float = 0.0
 
 
-def total_steps(config: TrainConfig, steps_per_epoch: int, images_per_sample: float) -> int:
-    """Steps of a training: all epochs, or, on a budget of images, as many as push no more images than one pass an epoch would."""
-    steps = config.epochs * steps_per_epoch
-    return steps if config.budget == "epochs" else max(1, int(steps / images_per_sample + 1e-9))
+def total_steps(config: TrainConfig, batch_sizes: Sequence[int], method: MethodConfig) -> int:
+    """Steps of a training: all epochs, or, on a budget of images, as many as push no more images than one pass an epoch would.
+
+    Args:
+        config: its `epochs` and `budget`.
+        batch_sizes: of the steps of an epoch, in order.
+        method: what a step costs; a clean pass after a whole epoch costs as many images as the epoch has.
+
+    Returns:
+        At least one step, whatever it costs.
+    """
+    steps = config.epochs * len(batch_sizes)
+    if config.budget == "epochs":
+        return steps
+    starts = [0, *itertools.accumulate(batch_sizes)]
+    n = starts[-1]
+
+    def primaries(n_steps: int) -> int:
+        epochs, rest = divmod(n_steps, len(batch_sizes))
+        return epochs * n + starts[rest]
+
+    def images_seen(n_steps: int) -> int:
+        clean_passes = n_steps // len(batch_sizes) if "clean_pass" in method.needs else 0
+        return math.ceil(method.images_seen(n_steps, primaries) - 1e-6) + clean_passes * n
+
+    return max(1, bisect.bisect_right(range(1, steps + 1), config.epochs * n, key=images_seen))
 
 
 class Trainer:
@@ -144,7 +168,7 @@ class Trainer:
             needs=settings.needs,
             seed=derive_seed(recipe.seed, "batches"),
         )
-        self.total_steps = total_steps(config, len(self.batches), settings.images_per_sample)
+        self.total_steps = total_steps(config, self.batches.sizes, settings)
         self.method = build_method(
             recipe.method,
             recipe.settings,
@@ -170,10 +194,17 @@ class Trainer:
 
     @property
     def identity(self) -> str:
-        """What a saved state belongs to: the recipe, the shape of the images and the given labels, as JSON."""
+        """What a saved state belongs to: the recipe with all settings, the device, the images' shape and statistics, and the given labels,
+        as JSON.
+        """
         labels = hashlib.blake2b(self._given.cpu().numpy().tobytes(), digest_size=8).hexdigest()
-        shape = [len(self._images), *self._sample_shape]
-        return json.dumps({**asdict(self.recipe), "images": shape, "labels": labels}, sort_keys=True)
+        images = {
+            "shape": [len(self._images), *self._sample_shape],
+            "mean": self.normaliser.mean.tolist(),
+            "std": self.normaliser.std.tolist(),
+        }
+        recipe = {**asdict(self.recipe), "settings": asdict(self.method.config)}
+        return json.dumps({**recipe, "device": self._given.device.type, "images": images, "labels": labels}, sort_keys=True)
 
     @property
     def step(self) -> int:
@@ -244,7 +275,7 @@ class Trainer:
             if step < length:
                 break
             step -= length
-        return self.recipe.train.learning_rate_at(step, total_steps=length, steps_per_epoch=len(self.batches))
+        return self.recipe.train.learning_rate_at(step, total_steps=length)
 
     @torch.no_grad()
     def _clean_pass(self) -> None:

@@ -5,7 +5,7 @@ What makes it SOP+ (balance 0.1, consistency 0.9) is searched where a study asks
 
 from typing import Final
 
-from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
 from search_spaces.base import Settings
 
@@ -14,8 +14,8 @@ SPACE: dict[str, BaseDistribution] = {
     "learning_rate_v": FloatDistribution(0.1, 1000.0, log=True),
 }
 EXTRA: dict[str, BaseDistribution] = {
-    "balance_weight": FloatDistribution(0.0, 1.0),
-    "consistency_weight": FloatDistribution(0.0, 2.0),
+    "balance_weight": CategoricalDistribution((0.0, 0.1)),
+    "consistency_weight": CategoricalDistribution((0.0, 0.9)),
 }
 _RECIPE: Final[Settings] = {"learning_rate": 0.02, "weight_decay": 1e-3}
 PUBLISHED = (

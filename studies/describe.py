@@ -89,7 +89,7 @@ def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:
 def _images_per_sample(spec: StudySpec, method: str) -> float:
     """At the settings that are not searched, and the defaults of those that are."""
     _, own = split_params(ArmSpace.of(spec, method).constant)
-    return method_config(method, own).images_per_sample
+    return method_config(method, own).images_per_epoch
 
 
 def _validation(spec: StudySpec) -> str:

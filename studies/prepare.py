@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,12 @@ from bsd_core.data.images import ImageSet, Int64
 from bsd_core.data.label_noise import spoil_labels
 from bsd_core.data.sources import Source, load_source
 from bsd_core.data.splits import split_train_val, stratified_split, subset
-from bsd_core.errors import ConfigError
+from bsd_core.errors import ConfigError, one_line
 from bsd_core.evaluate import EvaluationPlan
-from bsd_core.models import build_model, n_parameters
+from bsd_core.methods import Training, build_method
+from bsd_core.models import Network, build_model, n_parameters
 from bsd_core.seeds import derive_seed
+from studies.search import ArmSpace, split_params
 from studies.spec import Augment, Condition, StudySpec
 from studies.trial import SearchData, TrialSettings
 
@@ -122,7 +123,7 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
         model=spec.model,
         width=spec.width,
         stem=spec.stem,
-        pretrained=_absolute(spec.pretrained),
+        pretrained=spec.pretrained,
         train=spec.train_config(),
         augment=augment,
         evaluation=EvaluationPlan(
@@ -136,30 +137,43 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
     )
 
 
-def _absolute(path: str | None) -> str | None:
-    """Trials run in processes that stand in other folders."""
-    return None if path is None else str(Path(path).expanduser().resolve())
-
-
 def _try_model(spec: StudySpec, train: ImageSet) -> int:
-    """Build the network and pass two images through it, so that an impossible combination shows here; its parameter count."""
-    model = build_model(
-        spec.model,
-        in_channels=train.channels,
-        n_classes=train.n_classes,
-        image_size=train.image_size,
-        width=spec.width,
-        stem=spec.stem,
-        pretrained=_absolute(spec.pretrained),
-        seed=0,
-    )
+    """Build network and methods, and pass two images through the network, so that an impossible combination shows here.
+
+    Returns:
+        Parameters of the network.
+    """
+
+    def new_network(seed: int, pretrained: str | None = None) -> Network:
+        return build_model(
+            spec.model,
+            in_channels=train.channels,
+            n_classes=train.n_classes,
+            image_size=train.image_size,
+            width=spec.width,
+            stem=spec.stem,
+            pretrained=pretrained,
+            seed=seed,
+        )
+
+    network = new_network(0, spec.pretrained)
     try:
         with torch.no_grad():
-            model(torch.zeros(2, train.channels, *train.image_size))
+            network(torch.zeros(2, train.channels, *train.image_size))
     except (RuntimeError, ValueError) as error:
         height, width = train.image_size
         raise ConfigError(f"{spec.model} cannot take {width}x{height} images: {error}") from error
-    return n_parameters(model)
+    some = torch.zeros(2, dtype=torch.int64)
+    training = Training(
+        targets=some, n_classes=train.n_classes, total_steps=2, steps_per_epoch=2, seed=0, network=network, new_network=new_network
+    )
+    for method in spec.methods:
+        _, settings = split_params(ArmSpace.of(spec, method).constant)
+        try:
+            build_method(method, settings, training)
+        except (RuntimeError, ValueError, MemoryError) as error:
+            raise ConfigError(f"{method}: {one_line(error)}") from error
+    return n_parameters(network)
 
 
 def _fingerprint(*arrays: Any) -> str:

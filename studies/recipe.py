@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from bsd_core.config import RECIPES, TrainConfig
 from bsd_core.errors import unknown_name
@@ -17,6 +17,11 @@ class Strict(BaseModel):
     """No unknown fields, no silent conversions, never changed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _on_or_off(value: Any) -> Any:
+    """YAML reads a bare `on` or `off` as a truth value."""
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
 
 class RecipeFields(Strict):
@@ -48,7 +53,9 @@ class RecipeFields(Strict):
         default=None, description="evaluate an exponential average of the weights with this decay; null: the last weights"
     )
     precision: Literal["auto", "bfloat16", "float32"] = Field(default="auto", description="auto: bfloat16 on a GPU, float32 on a CPU")
-    compile: Literal["auto", "off", "on"] = Field(default="auto", description="compile the network; auto: long trainings on a GPU")
+    compile: Annotated[Literal["auto", "off", "on"], BeforeValidator(_on_or_off)] = Field(
+        default="auto", description="compile the network; auto: long trainings on a GPU"
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -6,8 +6,8 @@ Unknown fields, wrong types and impossible values are refused before anything st
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
-from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 from pydantic import (
@@ -46,6 +46,8 @@ Text = Annotated[str, AfterValidator(_encodable)]
 def _setting(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ConfigError(f"input should be a number or a text, but got {value!r}")
+    if isinstance(value, int) and abs(value) > 2**53:
+        raise ConfigError("a whole number should be at most 2^53, which tables can hold")
     return value
 
 
@@ -274,9 +276,15 @@ class StudySpec(RecipeFields):
     def _absolute_teacher(cls, fixed: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """A path that the user wrote from where they stand; trials stand in other folders."""
         for settings in fixed.values():
-            if settings.get("teacher"):
-                settings["teacher"] = str(Path(str(settings["teacher"])).expanduser().resolve())
+            if isinstance(teacher := settings.get("teacher"), str) and teacher:
+                settings["teacher"] = os.path.abspath(os.path.expanduser(teacher))
         return fixed
+
+    @field_validator("pretrained")
+    @classmethod
+    def _absolute_weights(cls, path: str | None) -> str | None:
+        """As for a teacher."""
+        return None if path is None else os.path.abspath(os.path.expanduser(path))
 
     @field_validator("search_space")
     @classmethod

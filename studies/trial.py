@@ -86,6 +86,8 @@ def reset_process_state(settings: TrialSettings) -> None:
     keep_freed_memory()
     torch.set_num_threads(max(1, int(settings.cpus)))
     torch.use_deterministic_algorithms(False)
+    if settings.train.compile == "on" or settings.use_gpu:
+        torch.compiler.reset()  # graphs are counted by process; beyond a limit a later trial would silently run uncompiled
     torch.manual_seed(0)  # no trial draws from the global stream; a method that did would at least repeat
 
 

@@ -125,6 +125,11 @@ class Batches:
         """Batches an epoch."""
         return len(self._bounds)
 
+    @property
+    def sizes(self) -> list[int]:
+        """Images of each batch of an epoch."""
+        return [stop - start for start, stop in self._bounds]
+
     def next(self) -> Batch:
         """The next batch; after the last of an epoch comes the first of another."""
         epoch, position = divmod(self.step, len(self))
@@ -167,7 +172,12 @@ class Batches:
     def state_dict(self) -> dict[str, Any]:
         """All that the batches to come depend on, at any step."""
         streams = {name: stream.get_state() for name, stream in self._streams.items()}
-        return {"step": self.step, "order": self._order.clone(), "previous": self._previous, "streams": streams}
+        return {
+            "step": self.step,
+            "order": self._order.clone(),
+            "previous": None if self._previous is None else self._previous.clone(),
+            "streams": streams,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`.

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import warnings
+import zipfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -71,7 +72,7 @@ def decode_folder(files: ImageFiles, *, n_classes: int, image_size: int, cache_d
         StorageError: the cache cannot be written.
     """
     path = cache_dir / f"{_cache_key(files, image_size)}.npy"
-    if not path.is_file():
+    if not (path.is_file() and path.with_suffix(".npz").is_file()):
         try:
             _write_cache(path, files, image_size, n_workers or _usable_cores())
         except BrokenProcessPool as error:
@@ -83,8 +84,13 @@ def decode_folder(files: ImageFiles, *, n_classes: int, image_size: int, cache_d
             raise
         except OSError as error:
             raise StorageError(f"Cannot write the image cache in {str(cache_dir)!r} ({one_line(error, limit=120)}).") from error
-    with np.load(path.with_suffix(".npz")) as beside:
-        targets: Int64 = beside["targets"]
+    try:
+        with np.load(path.with_suffix(".npz")) as beside:
+            targets: Int64 = beside["targets"]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path.with_suffix('.npz')}: not a readable image cache ({one_line(error, limit=120)}). Delete it, and it is made again."
+        ) from error
     return ImageSet(MappedImages.open(path), targets, n_classes)
 
 

@@ -99,7 +99,7 @@ def _map_pixels(path: Path) -> UInt8:
         raise DataError(
             f"The image cache {str(path)!r} is not on this machine. Load the data set here once, or keep data_dir on a shared disk."
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not a readable image cache ({one_line(error, limit=120)}). Delete it, and it is made again.") from error
     return pixels
 

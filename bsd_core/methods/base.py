@@ -84,8 +84,22 @@ class MethodConfig:
 
     @property
     def images_per_sample(self) -> float:
-        """Images pushed through a network for each primary, averaged over a training: what a budget of images is divided by."""
+        """Images pushed through networks for each primary in the steps of a training, on average; a clean pass is not in it."""
         return 1.0
+
+    def images_seen(self, n_steps: int, primaries: Callable[[int], int]) -> float:
+        """Images pushed through networks by a training of `n_steps`, clean passes apart; never fewer than they really are.
+
+        Args:
+            n_steps: of the whole training.
+            primaries: images in that many first batches.
+        """
+        return self.images_per_sample * primaries(n_steps)
+
+    @property
+    def images_per_epoch(self) -> float:
+        """The same with the clean pass, for a whole epoch."""
+        return self.images_per_sample + ("clean_pass" in self.needs)
 
 
 class Method(nn.Module):
@@ -171,6 +185,8 @@ def _typed(key: str, name: str, value: Any, wanted: type) -> Any:
         return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"Setting {key!r} of {name!r} must be a number, but got {value!r}.")
+    if isinstance(value, int) and abs(value) > 2**53:
+        raise ConfigError(f"Setting {key!r} of {name!r} must be at most 2^53, but got a number of {len(str(value))} digits.")
     if wanted is int and value != int(value if math.isfinite(value) else 0):
         raise ConfigError(f"Setting {key!r} of {name!r} must be a whole number, but got {value!r}.")
     return wanted(value)

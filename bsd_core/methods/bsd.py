@@ -13,7 +13,8 @@ Source: prior and discounted update are as secondary sources quote the paper; th
 cross-entropy follows from its abstract. The authors' code was not available to us, nor any of its hyperparameters.
 Our reading where the paper's text was not readable:
 - the evidence comes from the training-mode, augmented pass that is also trained, detached, and the update precedes the loss; setting
-  `evidence=clean` takes it from a pass over all plain images in evaluation mode after each epoch instead, which costs that pass;
+  `evidence=clean` takes it from a pass over all plain images in evaluation mode after each whole epoch instead, which costs that pass
+  (the last one only serves the label estimates);
 - `warmup_epochs` (default 0) hold the target at the prior's mean, which is almost the given label, before the first update;
 - `temperature` of the evidence is ours to search; 1 is the paper's (below 1: sharper evidence);
 - `discount` is in (0, 1].
@@ -77,7 +78,7 @@ def update_posterior(alpha: Tensor, probs: Tensor, *, discount: float) -> tuple[
 
 def bsd_loss(logits: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Cross-entropy against the posterior mean: {"total": mean_i -sum_k target_ik log softmax(logits_i)_k}."""
-    return {"total": functional.cross_entropy(logits, target)}
+    return {"total": functional.cross_entropy(logits, target.to(logits.dtype))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +110,6 @@ class BSDConfig(MethodConfig):
         """A clean pass where the evidence comes from it."""
         return frozenset({"clean_pass"} if self.evidence == "clean" else {})
 
-    @property
-    def images_per_sample(self) -> float:
-        """The clean pass counts."""
-        return 2.0 if self.evidence == "clean" else 1.0
-
 
 class BayesianSelfDistillation(Method):
     """Learns from a posterior over each sample's label, fed by the network's own predictions."""
@@ -141,7 +137,7 @@ class BayesianSelfDistillation(Method):
         else:
             alpha = self.posterior.read(batch.indices)
             target = alpha / alpha.sum(dim=1, keepdim=True)
-        return Step(logits, bsd_loss(logits, target.to(logits.dtype)), len(batch.images))
+        return Step(logits, bsd_loss(logits, target), len(batch.images))
 
     def observe(self, indices: Tensor, logits: Tensor, *, epoch: int, chunk: int) -> None:
         """Evidence from the clean pass, once its epoch is past the warm-up."""

@@ -2,8 +2,9 @@
 
     L = mean_i [ CE(z_i, y_i) - penalty_weight * H(p_i) ],    H(p) = -sum_k p_k log p_k
 
-Source: the formula is as secondary sources give it (DivideMix uses -H(p) in its warm-up); there is no reference code.
-The paper's variants, a penalty that is annealed or that acts only above an entropy, are not here.
+Source: the formula is as secondary sources give it; there is no reference code.
+Same as: the term that DivideMix adds in its warm-up, where penalty_weight is 1.
+Different from the paper: its variants, a penalty that is annealed or that acts only above an entropy, are not here.
 """
 
 from __future__ import annotations

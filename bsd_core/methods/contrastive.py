@@ -75,5 +75,5 @@ def mlp_head(n_in: int, n_out: int, *, seed: int) -> nn.Sequential:
     """
     n_hidden = min(4 * n_in, _LARGEST_HIDDEN)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would reach for every GPU too
         return nn.Sequential(nn.Linear(n_in, n_hidden), _BatchNorm(n_hidden), nn.ReLU(inplace=True), nn.Linear(n_hidden, n_out))

@@ -1,4 +1,7 @@
-"""Cross-entropy on the given label: L = mean_i -log p_i[y_i]. The baseline."""
+"""Cross-entropy on the given label: L = mean_i -log p_i[y_i]. The baseline.
+
+Source: torch's `cross_entropy`. Same as the reference: everything.
+"""
 
 from __future__ import annotations
 

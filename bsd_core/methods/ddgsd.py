@@ -9,10 +9,11 @@ both views everywhere. The last term is the squared maximum mean discrepancy wit
 No official code was found. Two unofficial ones differ, and each is followed in part:
 - youngerous/ddgsd-pytorch: gradients flow through both sides of both divergences (winycg/Self-KD-Lib detaches the teacher's side, which
   changes the gradient, not the value); its MSE between logits in the place of the discrepancy is not followed;
-- winycg/Self-KD-Lib: both views pass together, the two cross-entropies are averaged, so that the loss stays on the scale of the other
-  methods', and the discrepancy is that of features. It compares one number a view, the mean over all features; ours compares the vectors
-  of means, as the definition says.
-The weights 1 and 5e-4 are what both call the paper's.
+- winycg/Self-KD-Lib: both views pass together, and the discrepancy is that of features. It compares one number a view, the mean over all
+  features; ours compares the vectors of means, as the definition says. Its divergences have a temperature (4 by default); ours have none.
+Ours alone: the two cross-entropies are averaged, so that the loss stays on the scale of the other methods'; against the definition, which
+sums them, both weights count double. The weights 1 and 5e-4 are what the former code calls the paper's; half of them is the exact
+translation.
 """
 
 from __future__ import annotations

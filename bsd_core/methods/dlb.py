@@ -5,7 +5,8 @@
 s_i are the logits that the previous batch had in the step before, z_i those it has now, under another augmentation.
 
 Same as the reference:
-- both batches pass together, with gradient, the previous one first; the cross-entropy is the mean over all of their images;
+- the current batch passes, then the previous one, each with gradient and with batch normalisation's statistics of its own; the
+  cross-entropy is the mean over all of their images;
 - s is what the network said before the update of that step; no gradient reaches it;
 - the KL term is summed over classes, divided by the images of the previous batch, and multiplied by T^2; its weight is called alpha;
 - the first step is cross-entropy alone; later epochs begin with the last batch of the epoch before.
@@ -88,18 +89,17 @@ class LastBatchSelfDistillation(Method):
         self._stored: Tensor | None = None  # (P, K) logits of the batch of the step before; P varies, so this is no buffer
 
     def step(self, model: Model, batch: Batch) -> Step:
-        """One trained pass over the previous batch and the current one; in the first step over the current one alone."""
-        images, targets, stored = batch.images, batch.targets, self._stored
+        """Trained passes over the current batch and over the previous one; in the first step over the current one alone."""
+        stored, logits = self._stored, model(batch.images)
+        all_logits, targets = logits, batch.targets
         if stored is not None:
             assert batch.previous_images is not None, "Batches repeat the one before for methods that need it"
             assert batch.previous_targets is not None, "Batches repeat the one before for methods that need it"
-            images = torch.cat([batch.previous_images, images])
+            all_logits = torch.cat([model(batch.previous_images), logits])
             targets = torch.cat([batch.previous_targets, targets])
-        all_logits = model(images)
         terms = dlb_loss(all_logits, targets, stored, temperature=self.config.temperature, distill_weight=self.config.distill_weight)
-        logits = all_logits[len(images) - len(batch.images) :]
-        self._stored = logits.detach().clone()  # a copy: a slice would keep the logits of both batches
-        return Step(logits, terms, len(images))
+        self._stored = logits.detach().clone()  # what a compiled network returns is overwritten in the next step
+        return Step(logits, terms, len(all_logits))
 
     def get_extra_state(self) -> dict[str, Any]:
         """The logits of the latest batch."""

@@ -51,7 +51,7 @@ def elr_loss(logits: Tensor, targets: Tensor, memory: Tensor, *, beta: float, we
     log_probs = functional.log_softmax(logits, dim=1)
     probs = log_probs.exp().clamp(_LEAST_PROB, 1 - _LEAST_PROB)
     evidence = probs.detach()
-    memory = torch.lerp(evidence / evidence.sum(dim=1, keepdim=True), memory, beta)
+    memory = beta * memory + (1 - beta) * (evidence / evidence.sum(dim=1, keepdim=True))
     cross_entropy = functional.nll_loss(log_probs, targets)
     regularization = torch.log1p(-(memory * probs).sum(dim=1)).mean()
     terms = {"cross_entropy": cross_entropy, "regularization": regularization, "total": cross_entropy + weight * regularization}

@@ -18,8 +18,9 @@ The teacher that is trained first starts from fresh weights, also where the stud
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -89,6 +90,8 @@ class KDConfig(MethodConfig):
     teacher: str = ""  # local file of weights, best an absolute path; "": trained first
     teacher_share: float = 0.5  # of the steps, for a teacher that is trained first; in (0, 1)
 
+    student_passes: ClassVar[int] = 2  # the student's own and the teacher's
+
     def __post_init__(self) -> None:
         require(0 < self.temperature < math.inf, "0 < temperature < inf", temperature=self.temperature)
         require(0 <= self.distill_share <= 1, "0 <= distill_share <= 1", distill_share=self.distill_share)
@@ -99,10 +102,19 @@ class KDConfig(MethodConfig):
         """Share of the steps that train a teacher."""
         return 0.0 if self.teacher else self.teacher_share
 
+    def teacher_steps(self, n_steps: int) -> int:
+        """Steps that train a teacher: rounded up, but at least one step is the student's."""
+        return min(math.ceil(self.first_share * n_steps), n_steps - 1)
+
     @property
     def images_per_sample(self) -> float:
-        """One pass for a step of the teacher's training, two for one of the student's: its own and the teacher's."""
-        return self.first_share + 2.0 * (1 - self.first_share)
+        """One pass for a step of the teacher's training, `student_passes` for one of the student's."""
+        return self.first_share + self.student_passes * (1 - self.first_share)
+
+    def images_seen(self, n_steps: int, primaries: Callable[[int], int]) -> float:
+        """The teacher's steps come first."""
+        by_teacher = primaries(self.teacher_steps(n_steps))
+        return by_teacher + self.student_passes * (primaries(n_steps) - by_teacher)
 
 
 class KnowledgeDistillation(Method):
@@ -121,8 +133,9 @@ class KnowledgeDistillation(Method):
         if config.teacher:
             load_teacher(self.teacher, config.teacher)
             self.teacher.requires_grad_(False)
-        # Rounded up, so that a training pushes no more images than announced; at least one step is the student's.
-        self._n_teacher_steps = min(math.ceil(config.first_share * training.total_steps), training.total_steps - 1)
+        if config.first_share and training.total_steps < 2:
+            raise ConfigError("A teacher that is trained first needs a step of its own, but the training has one step. Train longer.")
+        self._n_teacher_steps = config.teacher_steps(training.total_steps)
         self._call_teacher = training.runner(self.teacher).__call__  # a runner may be the network itself, which is registered once
         self._teaching = self._n_teacher_steps > 0
 

@@ -65,15 +65,11 @@ class KDCSKDConfig(KDConfig):
     partner_weight: float = 1.0  # weight of CS-KD's term; >= 0
 
     needs = frozenset({"partner"})
+    student_passes = 3  # KD's, and the partners'
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 <= self.partner_weight < math.inf, "0 <= partner_weight < inf", partner_weight=self.partner_weight)
-
-    @property
-    def images_per_sample(self) -> float:
-        """As KD, and the partners' pass in the student's steps."""
-        return super().images_per_sample + (1 - self.first_share)
 
 
 class TeacherAndClassWiseDistillation(KnowledgeDistillation):

@@ -1,6 +1,6 @@
 """Label smoothing, uniform convention: t = (1 - e) e_y + e / K, L = mean_i -sum_k t_ik log p_ik.
 
-Source: Szegedy et al., CVPR 2016; equal to torch's `cross_entropy(label_smoothing=e)`.
+Source: Szegedy et al., CVPR 2016. Same as: torch's `cross_entropy(label_smoothing=e)`.
 Different from: the "others" convention t_y = 1 - e, t_j = e / (K - 1) (Teacher-free KD and others); its e is this e times (K - 1) / K.
 """
 

@@ -5,6 +5,9 @@
     top_k      4 k + 4 bytes a sample: k bfloat16 values with their classes (int16), and the mass of all other classes together (float32),
                which is read back spread evenly over them
 
+A class outside a row's k cannot rise by small evidence alone, since its mass is shared with all the others at every read: it must beat the
+least of the k in one update. Keep more classes than are ever plausible for one image.
+
 ImageNet's 1.28 M x 1000 is 5.1 GB in float32, 2.6 GB in bfloat16 and 0.33 GB with k = 64.
 
 Why stochastic rounding: bfloat16 has 8 significant bits, so a pseudo-count of 100 would never grow by the 0.3 that one prediction adds.

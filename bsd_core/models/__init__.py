@@ -100,7 +100,7 @@ def build_model(
     )
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # `torch.manual_seed` would reach for every GPU too
         network = MODELS[name].build(plan)
     if pretrained is not None:
         load_pretrained(network, pretrained)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from bsd_core.checkpoint import KEEP, load_checkpoint, resume, save_checkpoint, save_weights
+from bsd_core.checkpoint import KEEP, check_writable, load_checkpoint, resume, save_checkpoint, save_weights
 from bsd_core.errors import ConfigError, StorageError
 from bsd_core.models import build_model
 from bsd_core.train import Trainer
-from tests._dummies import assert_equal_states, make_recipe, make_trainer
+from tests._dummies import assert_equal_states, make_recipe, make_toy_images, make_trainer
 
 
 def saved_at(folder: Path, *steps: int) -> Trainer:
@@ -109,6 +109,10 @@ def test_where_all_are_broken_the_training_starts_again_and_says_so(tmp_path: Pa
     trainer = make_trainer(make_recipe("bsd"))
     assert len(resume(trainer, tmp_path).broken) == 2
     assert trainer.step == 0
+    trainer.run_epoch()
+    assert save_checkpoint(tmp_path, trainer).is_file()
+    assert files(tmp_path) == ["step-0000000004.pt"]  # the broken ones, of later steps, do not push it out
+    assert resume(make_trainer(make_recipe("bsd")), tmp_path).path == tmp_path / "step-0000000004.pt"
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
@@ -125,6 +129,35 @@ def test_half_written_files_of_a_killed_process_are_ignored(tmp_path: Path) -> N
     trainer = make_trainer(make_recipe())
     assert resume(trainer, tmp_path).broken == ()
     assert trainer.step == 0
+    assert files(tmp_path) == []  # and swept up
+
+
+def test_settings_that_are_written_differently_are_the_same_training(tmp_path: Path) -> None:
+    default = make_trainer(make_recipe("bsd"))
+    for settings in ({"prior_strength": 10}, {"prior_strength": 10.0}, {"discount": 0.9}):
+        assert make_trainer(make_recipe("bsd", settings=settings)).identity == default.identity
+    assert make_trainer(make_recipe("bsd", settings={"prior_strength": 11})).identity != default.identity
+    assert make_trainer(make_recipe("bsd"), data_seed=1, given=make_toy_images(50)[1]).identity != default.identity  # other images
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_a_broken_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved_at(tmp_path, 5)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr("zipfile.ZipFile", refuse)
+    with pytest.raises(PermissionError):
+        resume(make_trainer(make_recipe("bsd")), tmp_path)
+
+
+def test_where_nothing_can_be_written_is_said_before_the_training(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "weights.pt")
+    assert list(tmp_path.iterdir()) == [tmp_path / "new"]
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "weights.pt", Path("/proc/no/such")):
+        with pytest.raises(ConfigError, match=r"^Cannot write '.*': .*\.$"):
+            check_writable(path)
 
 
 def test_a_disk_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from bsd_core.config import RECIPES, AugmentConfig, TrainConfig, recipe_config
 from bsd_core.errors import ConfigError
 
 
-def rates_of(config: TrainConfig, total_steps: int, *, steps_per_epoch: int = 10) -> list[float]:
-    return [config.learning_rate_at(step, total_steps=total_steps, steps_per_epoch=steps_per_epoch) for step in range(total_steps)]
+def rates_of(config: TrainConfig, total_steps: int) -> list[float]:
+    return [config.learning_rate_at(step, total_steps=total_steps) for step in range(total_steps)]
 
 
 def torch_rates(config: TrainConfig, total_steps: int) -> list[float]:
@@ -39,7 +39,7 @@ def torch_rates(config: TrainConfig, total_steps: int) -> list[float]:
 
 
 def test_warm_up_is_linear_and_the_cosine_halves_midway() -> None:
-    rates = rates_of(TrainConfig(epochs=3, learning_rate=0.8, warmup_epochs=1), 12, steps_per_epoch=4)
+    rates = rates_of(TrainConfig(epochs=3, learning_rate=0.8, warmup_epochs=1), 12)
     # 4 steps of warm-up climb in fifths, step 4 is the peak, then 8 steps of half a cosine: step 8 is its middle.
     assert rates[:5] == pytest.approx([0.8 * 1 / 5, 0.8 * 2 / 5, 0.8 * 3 / 5, 0.8 * 4 / 5, 0.8])
     assert rates[8] == pytest.approx(0.8 / 2)
@@ -48,29 +48,31 @@ def test_warm_up_is_linear_and_the_cosine_halves_midway() -> None:
 
 def test_the_rate_would_reach_zero_one_step_after_the_last() -> None:
     config = TrainConfig(epochs=2, learning_rate=0.5)
-    assert config.learning_rate_at(20, total_steps=20, steps_per_epoch=10) == pytest.approx(0, abs=1e-15)
-    assert config.learning_rate_at(19, total_steps=20, steps_per_epoch=10) > 0
+    assert config.learning_rate_at(20, total_steps=20) == pytest.approx(0, abs=1e-15)
+    assert config.learning_rate_at(19, total_steps=20) > 0
 
 
 def test_without_warm_up_the_first_step_is_the_peak() -> None:
     config = TrainConfig(epochs=2, learning_rate=0.3, warmup_epochs=0)
-    assert config.learning_rate_at(0, total_steps=10, steps_per_epoch=5) == 0.3
+    assert config.learning_rate_at(0, total_steps=10) == 0.3
 
 
 def test_a_fraction_of_an_epoch_warms_up_too() -> None:
-    rates = rates_of(TrainConfig(epochs=2, learning_rate=1.0, warmup_epochs=0.5), 8, steps_per_epoch=4)
+    rates = rates_of(TrainConfig(epochs=2, learning_rate=1.0, warmup_epochs=0.5), 8)
     assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
 
 
 def test_all_epochs_may_be_warm_up() -> None:
     config = TrainConfig(epochs=1, learning_rate=1.0, warmup_epochs=1)
-    assert rates_of(config, 3, steps_per_epoch=3) == pytest.approx([1 / 4, 2 / 4, 3 / 4])
+    assert rates_of(config, 3) == pytest.approx([1 / 4, 2 / 4, 3 / 4])
 
 
 def test_a_training_cut_by_a_budget_ends_its_cosine_at_its_own_end() -> None:
     config = TrainConfig(epochs=10, learning_rate=1.0, warmup_epochs=1)
-    # 25 of 100 steps: 10 of warm-up, 15 of cosine.
-    assert rates_of(config, 25)[-1] == pytest.approx((1 + math.cos(math.pi * 14 / 15)) / 2)
+    # A tenth of 20 steps is warm-up, as of the 100 that all epochs would have; 18 of cosine.
+    rates = rates_of(config, 20)
+    assert rates[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates[-1] == pytest.approx((1 + math.cos(math.pi * 17 / 18)) / 2)
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "multi_step", "one_cycle"])
@@ -93,18 +95,18 @@ def test_one_cycle_peaks_at_thirty_percent_and_ends_almost_at_zero() -> None:
 def test_multi_step_drops_at_its_shares_of_the_training_after_warm_up() -> None:
     config = TrainConfig(epochs=2, learning_rate=1.0, schedule="multi_step", milestones=(0.5, 0.75), drop=0.5, warmup_epochs=0.4)
     # 2 steps of warm-up of 5 an epoch; the peak; half of it from step 5 on; a quarter from round(7.5) = 8 on.
-    assert rates_of(config, 10, steps_per_epoch=5) == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25])
+    assert rates_of(config, 10) == pytest.approx([1 / 3, 2 / 3, 1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25])
 
 
 def test_constant_stays_at_the_peak_after_warm_up() -> None:
-    assert rates_of(TrainConfig(epochs=2, schedule="constant"), 6, steps_per_epoch=2) == pytest.approx([0.1 / 3, 0.2 / 3, *[0.1] * 4])
+    assert rates_of(TrainConfig(epochs=3, schedule="constant"), 6) == pytest.approx([0.1 / 3, 0.2 / 3, *[0.1] * 4])
 
 
 @pytest.mark.parametrize(("schedule", "last"), [("cosine", 0), ("multi_step", 0.01), ("one_cycle", 1 / 25e4), ("constant", 1)])
 def test_past_the_end_the_rate_stays(schedule: str, last: float) -> None:
-    config = TrainConfig(epochs=1, learning_rate=1.0, schedule=schedule)
+    config = TrainConfig(epochs=5, learning_rate=1.0, schedule=schedule)
     for step in (10, 500):
-        assert config.learning_rate_at(step, total_steps=10, steps_per_epoch=2) == pytest.approx(last, abs=1e-15)
+        assert config.learning_rate_at(step, total_steps=10) == pytest.approx(last, abs=1e-15)
 
 
 def test_recipes_are_the_published_ones() -> None:
@@ -121,7 +123,7 @@ def test_recipes_are_the_published_ones() -> None:
 @pytest.mark.parametrize(("name", "drops"), [("cs_kd", (100, 150)), ("ps_kd", (150, 225)), ("focal_calibration", (150, 250))])
 def test_recipes_drop_the_rate_tenfold_at_the_first_step_of_the_published_epochs(name: str, drops: tuple[int, int]) -> None:
     config = recipe_config(name)
-    rates = rates_of(config, config.epochs * 391, steps_per_epoch=391)
+    rates = rates_of(config, config.epochs * 391)
     assert [step for step in range(1, len(rates)) if rates[step] != rates[step - 1]] == [391 * epoch for epoch in drops]
     assert sorted(set(rates)) == pytest.approx([0.001, 0.01, 0.1])
 

@@ -19,7 +19,7 @@ def test_a_record_counts_epochs_images_and_the_rate_of_the_last_step() -> None:
     records = [trainer.run_epoch() for _ in range(3)]
     assert [record.epoch for record in records] == [1, 2, 3]
     assert [record.images_seen for record in records] == [50, 50, 50]
-    rates = [recipe.train.learning_rate_at(step, total_steps=12, steps_per_epoch=4) for step in (3, 7, 11)]
+    rates = [recipe.train.learning_rate_at(step, total_steps=12) for step in (3, 7, 11)]
     assert [record.learning_rate for record in records] == rates
     assert trainer.epoch == 3
     assert all(record.seconds > 0 for record in records)
@@ -153,7 +153,7 @@ def test_one_step_is_sgd_with_weight_decay_and_momentum() -> None:
         loss = torch.nn.functional.cross_entropy(trainer.model(trainer.normaliser(images)), targets)
         gradients = dict(zip(parameters, torch.autograd.grad(loss, list(trainer.model.parameters())), strict=True))
         trainer.model.load_state_dict(state)
-        rate = config.learning_rate_at(step, total_steps=2, steps_per_epoch=1)
+        rate = config.learning_rate_at(step, total_steps=2)
         for name, value in parameters.items():
             velocity[name] = 0.5 * velocity[name] + gradients[name] + 0.01 * value
         expected = {name: value - rate * velocity[name] for name, value in parameters.items()}

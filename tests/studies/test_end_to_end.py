@@ -22,13 +22,13 @@ pytestmark = pytest.mark.slow
 TINY = """
 question: Does the road hold from a file to a front?
 dataset: digits
-train_images: 500
+train_images: 900
 width: 4
 methods: [cross_entropy, bsd]
 conditions: [none, "symmetric:0.4"]
 validation_labels: clean
 trials: 2
-epochs: 3
+epochs: 8
 batch_size: 64
 evaluate: {corruptions: gaussian_noise, severities: [2, 4], images: 40}
 """
@@ -88,8 +88,8 @@ def test_every_arm_gets_the_same_budget(finished: Finished) -> None:
     assert finished.code == 0, finished.errors
     trials = finished.run.trials.to_pylist()
     assert Counter(row["arm"] for row in trials) == dict.fromkeys(ARMS, 2)
-    assert {(row["state"], row["epochs"], row["phase"]) for row in trials} == {("complete", 3, "search")}
-    assert {row["images_seen"] for row in trials} == {3 * 400}
+    assert {(row["state"], row["epochs"], row["phase"]) for row in trials} == {("complete", 8, "search")}
+    assert {row["images_seen"] for row in trials} == {8 * 720}
 
 
 def test_seeds_are_recorded_and_arms_are_compared_on_equal_ones(finished: Finished) -> None:
@@ -107,7 +107,7 @@ def test_published_settings_come_first_in_each_arm(finished: Finished) -> None:
 
 def test_tables_hold_every_epoch_and_every_evaluation(finished: Finished) -> None:
     run = finished.run
-    assert Counter(run.epochs["trial_id"].to_pylist()) == dict.fromkeys(run.trials["trial_id"].to_pylist(), 3)
+    assert Counter(run.epochs["trial_id"].to_pylist()) == dict.fromkeys(run.trials["trial_id"].to_pylist(), 8)
     by_trial = Counter((row["split"], row["shift"], row["name"], row["severity"], row["n"]) for row in run.evaluations.to_pylist())
     assert by_trial == {
         ("val", "clean", "clean", 0, 100): 8,
@@ -158,7 +158,7 @@ def test_figures_and_provenance_are_written(finished: Finished) -> None:
     assert (folder / "report/figures/front.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (folder / "report/figures/front.svg").read_text(encoding="utf-8")
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    assert provenance["data"]["n_train"] == 400
+    assert provenance["data"]["n_train"] == 720
     assert set(provenance["data"]["noise_fingerprints"]) == {"none", "symmetric_40"}
     assert (folder.parent / "latest").resolve() == folder
     metadata = pq.read_schema(folder / "tables/trials.parquet").metadata
@@ -176,25 +176,39 @@ def test_optuna_opens_the_exported_journal(finished: Finished) -> None:
     assert [trial.values for trial in study.trials] == [[expected[n]["val_accuracy"], expected[n]["val_ece"]] for n in (0, 1)]
 
 
-def test_an_interrupted_run_resumes_to_the_very_same_numbers(finished: Finished, tmp_path: Path) -> None:
-    study, results = write_study(tmp_path), tmp_path / "results"
-    process = subprocess.Popen(
-        command("run", str(study), "--results", str(results)),
+def start(study: Path, results: Path, *overrides: str, own_group: bool = False) -> subprocess.Popen[str]:
+    """`studies run` as a process that goes on by itself."""
+    return subprocess.Popen(
+        command("run", str(study), *overrides, "--results", str(results)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=environment(),
+        start_new_session=own_group,
     )
-    deadline = time.monotonic() + 120
+
+
+def first_event(kind: str, process: "subprocess.Popen[str]", results: Path) -> dict[str, Any]:
+    """Wait until the ledger of the running process has an event of this kind."""
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
-        ledgers = list(results.glob("tiny/2*/ledger.jsonl"))
-        if ledgers and '"event":"end"' in ledgers[0].read_text(encoding="utf-8"):
-            process.send_signal(signal.SIGINT)
-            break
-        time.sleep(0.05)
+        for ledger in results.glob("tiny/2*/ledger.jsonl"):
+            for line in ledger.read_text(encoding="utf-8").splitlines():
+                if line.endswith("}") and (event := json.loads(line))["event"] == kind:
+                    return dict(event)
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"no event {kind!r}: {process.communicate()[0]}")
+
+
+def test_an_interrupted_run_resumes_to_the_very_same_numbers(finished: Finished, tmp_path: Path) -> None:
+    study, results = write_study(tmp_path), tmp_path / "results"
+    process = start(study, results)
+    first_event("end", process, results)
+    process.send_signal(signal.SIGINT)
     screen, _ = process.communicate(timeout=60)
     assert process.returncode == 130, screen
-    assert f"python -m studies resume {(results / 'tiny' / 'latest').resolve()}" in screen
+    assert f"-m studies resume {(results / 'tiny' / 'latest').resolve()}" in screen
     assert 0 < studies.load("tiny", results=results).trials.num_rows < 8
 
     done = subprocess.run(
@@ -210,47 +224,19 @@ def test_an_interrupted_run_resumes_to_the_very_same_numbers(finished: Finished,
 def test_a_terminated_process_group_still_tells_how_to_go_on(tmp_path: Path) -> None:
     """As `timeout` and schedulers do it: Ray's own processes get the signal, too."""
     study, results = write_study(tmp_path), tmp_path / "results"
-    process = subprocess.Popen(
-        command("run", str(study), "epochs=200", "--results", str(results)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        ledgers = list(results.glob("tiny/2*/ledger.jsonl"))
-        if ledgers and '"event":"epochs"' in ledgers[0].read_text(encoding="utf-8"):
-            os.killpg(process.pid, signal.SIGTERM)
-            break
-        time.sleep(0.05)
+    process = start(study, results, "epochs=200", own_group=True)
+    first_event("epochs", process, results)
+    os.killpg(process.pid, signal.SIGTERM)
     screen, _ = process.communicate(timeout=45)
     assert process.returncode == 143, screen
-    assert "python -m studies resume" in screen
+    assert "-m studies resume" in screen
 
 
 def test_a_killed_trial_process_is_replaced_and_changes_no_number(finished: Finished, tmp_path: Path) -> None:
     study, results = write_study(tmp_path), tmp_path / "results"
-    process = subprocess.Popen(
-        command("run", str(study), "--results", str(results)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-    )
-    deadline = time.monotonic() + 120
-    killed = False
-    while time.monotonic() < deadline and process.poll() is None and not killed:
-        ledgers = list(results.glob("tiny/2*/ledger.jsonl"))
-        for line in ledgers[0].read_text(encoding="utf-8").splitlines() if ledgers else []:
-            if line.endswith("}") and (event := json.loads(line))["event"] == "end":
-                os.kill(event["pid"], signal.SIGKILL)  # by now it works on its next trial
-                killed = True
-                break
-        time.sleep(0.02)
+    process = start(study, results)
+    os.kill(first_event("end", process, results)["pid"], signal.SIGKILL)  # by now it works on its next trial
     screen, _ = process.communicate(timeout=240)
-    assert killed
     assert process.returncode == 0, screen
     assert numbers(studies.load("tiny", results=results)) == numbers(finished.run)
 

@@ -221,3 +221,17 @@ def test_noise_that_spoils_no_label_is_refused() -> None:
 def test_the_fingerprint_of_the_data_knows_which_images_are_corrupted() -> None:
     few, more = (prepared(evaluate={"corruptions": "pixelate", "images": n}).data.fingerprint for n in (10, 20))
     assert few != more
+
+
+@pytest.mark.parametrize(
+    ("fixed", "message"),
+    [
+        ({"kd": {"teacher": "/no/such/file"}}, r"The teacher cannot be loaded: There is no file"),
+        ({"kd": {"teacher": "/"}}, r"The teacher cannot be loaded: There is no file"),
+        ({"bsd_contrastive": {"embedding_size": 10**11}}, r"^bsd_contrastive: "),
+        ({"bsd": {"epsilon": 1e39}}, r"^bsd: "),
+    ],
+)
+def test_a_method_that_cannot_be_built_is_refused_before_anything_starts(fixed: dict[str, dict[str, Any]], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prepare(make_spec(methods=list(fixed), fixed=fixed))

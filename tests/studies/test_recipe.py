@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from bsd_core.config import RECIPES, TrainConfig, recipe_config
 from bsd_core.errors import ConfigError
 from studies.recipe import SEARCHED, RecipeFields
 from studies.search import ArmSpace
+from studies.study_file import find_study, load_spec
 from tests.studies._dummies import make_spec
 
 
@@ -64,6 +66,17 @@ def test_with_method_only_the_recipe_also_gives_the_rates_of_every_method() -> N
 def test_an_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"Unknown recipe 'pskd'\. Known: cs_kd, focal_calibration, ps_kd\. Did you mean 'ps_kd'\?"):
         make_spec(recipe="pskd")
+
+
+@pytest.mark.parametrize(("text", "value"), [("on", "on"), ("off", "off"), ("auto", "auto"), ('"on"', "on")])
+def test_compile_is_read_as_it_is_written(text: str, value: str) -> None:
+    assert load_spec(find_study("quick")[1], [f"compile={text}"]).compile == value
+
+
+def test_files_of_weights_are_found_from_where_the_user_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    spec = load_spec(find_study("quick")[1], ["pretrained=w.pt", "methods=kd", "fixed.kd.teacher=t.pt"])
+    assert (spec.pretrained, spec.fixed["kd"]["teacher"]) == (str(tmp_path / "w.pt"), str(tmp_path / "t.pt"))
 
 
 def test_adamw_searches_rates_of_its_own() -> None:

@@ -459,7 +459,7 @@ def test_the_documentation_lists_every_field_that_can_be_set() -> None:
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown study 'label-nois'\. Known: clean, .*Did you mean 'label_noise'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown study 'label-nois'\. Known: all_methods, .*Did you mean 'label_noise'\?"):
         find_study("label-nois")
 
 

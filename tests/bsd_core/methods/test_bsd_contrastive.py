@@ -144,7 +144,7 @@ def test_a_training_moves_heads_and_keys_and_keeps_estimating_labels() -> None:
 def test_evidence_from_a_clean_pass_comes_on_top() -> None:
     config = BSDContrastiveConfig(evidence="clean")
     assert config.needs == {"clean_pass", "strong_views"}
-    assert config.images_per_sample == 4.0
+    assert (config.images_per_sample, config.images_per_epoch) == (3.0, 4.0)
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_steps_distil_from_the_logits_of_the_step_before_whatever_the_batch_size
     method = make_method("dlb", make_targets(6, 3), 3, {"temperature": 2.0, "distill_weight": 0.5})
     current, previous = torch.tensor([0, 1, 2, 0]), torch.tensor([2, 1, 0])
     first = make_batch(previous)
-    answers = [make_logits(n, 3, seed=n).requires_grad_() for n in (3, 3 + 4, 4 + 2)]
+    answers = [make_logits(n, 3, seed=n).requires_grad_() for n in (3, 4, 3, 2, 4)]  # each step: the current batch, then the previous
     model = ScriptedModel(*answers)
 
     step = method.step(model, first)
@@ -57,16 +57,19 @@ def test_steps_distil_from_the_logits_of_the_step_before_whatever_the_batch_size
     again = make_batch(previous, seed=1).images
     second = dataclasses.replace(make_batch(current), previous_images=again, previous_targets=previous)
     step = method.step(model, second)
-    assert torch.equal(model.seen[1], torch.cat([again, second.images]))
-    assert step.logits.tolist() == answers[1][3:].tolist()
+    assert model.seen[1] is second.images
+    assert model.seen[2] is again
+    assert step.logits.tolist() == answers[1].tolist()
     assert step.images_seen == 7
-    expected = dlb_loss(answers[1], torch.cat([previous, current]), answers[0], temperature=2.0, distill_weight=0.5)
+    both, logits = torch.cat([previous, current]), torch.cat([answers[2], answers[1]])
+    expected = dlb_loss(logits, both, answers[0], temperature=2.0, distill_weight=0.5)
     assert float(step.terms["total"].detach()) == float(expected["total"].detach())
 
     third = dataclasses.replace(make_batch(torch.tensor([1, 1])), previous_images=second.images, previous_targets=current)
     step = method.step(model, third)
     both = torch.cat([current, third.targets])
-    expected = dlb_loss(answers[2], both, answers[1][3:], temperature=2.0, distill_weight=0.5)
+    expected = dlb_loss(torch.cat([answers[4], answers[3]]), both, answers[1], temperature=2.0, distill_weight=0.5)
+    assert model.grad_enabled == [True] * 5
     assert float(step.terms["total"].detach()) == float(expected["total"].detach())
 
 

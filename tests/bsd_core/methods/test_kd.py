@@ -114,12 +114,15 @@ def test_the_student_learns_from_the_teacher_in_evaluation_mode() -> None:
     assert float(step.terms["total"]) == pytest.approx(float(expected["total"]), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("share", "total_steps", "stages"), [(0.5, 8, (4, 4)), (0.5, 9, (5, 4)), (0.25, 8, (2, 6)), (0.999, 8, (7, 1)), (0.5, 1, (0, 1))]
-)
+@pytest.mark.parametrize(("share", "total_steps", "stages"), [(0.5, 8, (4, 4)), (0.5, 9, (5, 4)), (0.25, 8, (2, 6)), (0.999, 8, (7, 1))])
 def test_the_teacher_s_steps_are_rounded_up_and_leave_one_to_the_student(share: float, total_steps: int, stages: tuple[int, int]) -> None:
     method = make_kd(make_targets(6, 3), {"teacher_share": share}, epochs=1, steps_per_epoch=total_steps)
     assert method.stages(total_steps) == stages
+
+
+def test_a_training_of_one_step_has_none_for_a_teacher() -> None:
+    with pytest.raises(ConfigError, match=r"A teacher that is trained first needs a step of its own"):
+        make_kd(make_targets(6, 3), {}, epochs=1, steps_per_epoch=1)
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
