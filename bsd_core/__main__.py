@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dataset", default="digits", help=f"{', '.join(SOURCES)}, folder:<path> or parquet:<path>")
     parser.add_argument("--data-dir", default="data", help="where data sets lie; its folder `cache` keeps decoded images")
+    parser.add_argument("--image-size", type=int, help="side in pixels to which folders of images are resized and cropped")
     parser.add_argument("--train-images", type=int, help="use a stratified subset of the training images")
     parser.add_argument("--method", default="bsd", help=", ".join(METHODS))
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the method, e.g. prior_strength=30")
@@ -84,7 +85,8 @@ def _value(text: str) -> Any:
             return kind(text)
         except ValueError:
             pass
-    return tuple(_value(part) for part in text.split(",")) if "," in text else text
+    parts = [_value(part) for part in text.split(",")] if "," in text else []
+    return tuple(parts) if parts and all(isinstance(part, int | float) for part in parts) else text  # a path may hold a comma
 
 
 def _pairs(option: str, pairs: list[str]) -> dict[str, Any]:
@@ -157,7 +159,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.checkpoint is not None:
         check_writable(Path(options.checkpoint) / "step")
     method_config(options.method, settings)
-    source = load_source(options.dataset, data_dir=options.data_dir)
+    source = load_source(options.dataset, data_dir=options.data_dir, image_size=options.image_size)
     images = subset(source.train, options.train_images, seed=derive_seed(options.seed, "subset"))
     train, val = split_train_val(images, 0.2, seed=derive_seed(options.seed, "val"))
     given = spoil_labels(

@@ -325,6 +325,8 @@ class StudySpec(RecipeFields):
         return self
 
     def _check_search_also(self) -> None:
+        if self.search_also and self.search_space == "published":
+            raise ConfigError("search_space: published searches nothing, but `search_also` names settings to search.")
         for method, names in self.search_also.items():
             if method not in self.methods:
                 raise unknown_name("method in `search_also`", method, self.methods)
@@ -332,6 +334,8 @@ class StudySpec(RecipeFields):
             for name in _unique("setting in `search_also`", names):
                 if name not in extra:
                     raise unknown_name(f"setting in `search_also.{method}`", name, extra or ["none"])
+                if name in self.fixed.get(method, {}):
+                    raise ConfigError(f"`search_also.{method}` searches {name}, but `fixed.{method}` fixes it.")
 
     def _check_fixed(self) -> None:
         from bsd_core.methods import get_method, method_config

@@ -60,11 +60,6 @@ class MappedImages:
         """Bytes that this object holds and that travel with it: the row numbers, not the pixels."""
         return self.rows.nbytes
 
-    @property
-    def mapped_bytes(self) -> int:
-        """Bytes of the pixels, all of them in the file."""
-        return int(np.prod(self.shape))
-
     def __getitem__(self, key: int | slice | Int64) -> UInt8:
         """The images `key` chooses, copied into memory: (C, H, W) for a number, otherwise (n, C, H, W)."""
         pixels = self._pixels[self.rows[key]]  # a copy already, unless `key` is a number

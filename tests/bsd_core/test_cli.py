@@ -71,7 +71,7 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
         (["--train", "shedule=cosine"], "Unknown field of --train 'shedule'."),
         (["--train", "schedule=cosin"], "Unknown schedule 'cosin'."),
         (["--train", "milestones=0.7,0.2"], "`milestones ascend within (0, 1)` must hold, but got milestones=(0.7, 0.2)."),
-        (["--train", "milestones=a,b"], "`milestones is a number` must hold, but got milestones=('a', 'b')."),
+        (["--train", "milestones=a,b"], "`milestones is a number` must hold, but got milestones=('a,b',)."),
         (["--train", "momentum=abc"], "`momentum is a number` must hold, but got momentum='abc'."),
         (["--train", "epochs=true"], "`epochs is a whole number` must hold, but got epochs=True."),
         (["--train", "nesterov=maybe"], "`nesterov is true or false` must hold, but got nesterov='maybe'."),

@@ -115,6 +115,18 @@ def test_what_cannot_be_searched_on_demand_is_refused(search_also: dict[str, lis
         make_spec(search_also=search_also)
 
 
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"search_space": "published"}, r"search_space: published searches nothing, but `search_also` names settings"),
+        ({"fixed": {"bsd": {"evidence": "clean"}}}, r"`search_also\.bsd` searches evidence, but `fixed\.bsd` fixes it"),
+    ],
+)
+def test_a_setting_is_searched_or_not(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_spec(search_also={"bsd": ["evidence"]}, **more)
+
+
 def test_settings_that_no_space_searches_can_be_fixed() -> None:
     spec = make_spec(fixed={"bsd": {"memory": "bfloat16", "warmup_epochs": 3, "evidence": "clean"}})
     constant = ArmSpace.of(spec, "bsd").constant
