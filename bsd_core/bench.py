@@ -1,8 +1,8 @@
 """How fast a training step is: `python -m bsd_core bench`. Needs torch, torchvision and numpy only.
 
 ours   the trainer's whole step: batch, augmentation, method, optimiser, state, and its share of the epoch's end
-bound  what no trainer can avoid: the forward and backward passes that the method makes in a step, replayed on constant batches of the same
-       sizes, in the same modes, with the same optimiser, precision and compilation
+bound  what no trainer can avoid: the forward and backward passes that the method makes in a step, through networks and through heads of its
+       own, replayed on constant batches of the same sizes, in the same modes, with the same optimiser, precision and compilation
 ratio  bound / ours by time, in rounds that alternate between the two, so that a machine whose speed drifts drifts for both
 
 `limit` is the share of the arithmetic that the device does in a large matrix product of the same precision, measured in the same run.
@@ -16,12 +16,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bsd_core.accelerate import Runner, begin_step, keep_freed_memory
@@ -70,47 +71,53 @@ class StepResult:
 
 @dataclass(frozen=True)
 class _Pass:
-    """One call of a network within a step."""
+    """One call of a network, or of a head that a method adds, within a step."""
 
-    network: Network
-    n: int
+    module: nn.Module
+    shape: tuple[int, ...]  # of its input
     trained: bool
     training_mode: bool
 
+    @property
+    def n_images(self) -> int:
+        """0 for a head."""
+        return self.shape[0] if isinstance(self.module, Network) else 0
+
 
 @contextmanager
-def _recorded(networks: list[Network], calls: list[_Pass]) -> Iterator[None]:
-    """Write down every call of the networks' features."""
+def _recorded(modules: list[nn.Module], calls: list[_Pass]) -> Iterator[None]:
+    """Write down every call of the modules; of a network, of its features, which methods also call by themselves."""
 
-    def spy(network: Network, features: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        def recorded(images: Tensor) -> Tensor:
-            calls.append(_Pass(network, len(images), torch.is_grad_enabled(), network.training))
-            return features(images)
+    def spy(module: nn.Module, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        def recorded(values: Tensor) -> Tensor:
+            calls.append(_Pass(module, tuple(values.shape), torch.is_grad_enabled(), module.training))
+            return function(values)
 
         return recorded
 
-    for network in networks:
-        network.features = spy(network, network.features)  # type: ignore[method-assign,assignment]
+    names = ["features" if isinstance(module, Network) else "forward" for module in modules]
+    for module, name in zip(modules, names, strict=True):
+        setattr(module, name, spy(module, getattr(module, name)))
     try:
         yield
     finally:
-        for network in networks:
-            del network.features
+        for module, name in zip(modules, names, strict=True):
+            delattr(module, name)
 
 
 def passes_of(recipe: Recipe, images: Tensor, given: Tensor) -> list[_Pass]:
-    """The calls of networks in one step of a trainer, its second: some methods look back at the step before."""
+    """The calls of networks and heads in one step of a trainer, its second: some methods look back at the step before."""
     plain = replace(recipe, train=replace(recipe.train, precision="float32", compile="off"))
     trainer = Trainer(plain, images, given, true=None, n_classes=N_CLASSES)
     calls: list[_Pass] = []
     steps: list[list[_Pass]] = []
-    networks = [module for module in (trainer.model, *trainer.method.modules()) if isinstance(module, Network)]
+    parts = [module for module in trainer.method.children() if next(module.parameters(), None) is not None]
 
     def on_step() -> None:
         steps.append(calls.copy())
         calls.clear()
 
-    with _recorded(networks, calls):
+    with _recorded([trainer.model, *parts], calls):
         trainer.run_epoch(on_step)
     return steps[1]
 
@@ -118,25 +125,18 @@ def passes_of(recipe: Recipe, images: Tensor, given: Tensor) -> list[_Pass]:
 def _bound(recipe: Recipe, images: Tensor, passes: list[_Pass], n_steps: int) -> Callable[[], None]:
     """The work no trainer can avoid, `n_steps` times."""
     device, config = images.device, recipe.train
-    copies: dict[int, Any] = {}
-    parameters: list[torch.nn.Parameter] = []
+    copies: dict[nn.Module, Any] = {}
+    parameters: list[nn.Parameter] = []
+    for module in dict.fromkeys(call.module for call in passes):
+        trained = any(call.trained for call in passes if call.module is module)
+        copy = deepcopy(module).requires_grad_(trained).train(next(call.training_mode for call in passes if call.module is module))
+        parameters += copy.parameters() if trained else []
+        copies[module] = Runner.of(copy, config, device, 1_000_000) if isinstance(copy, Network) else copy
+    inputs = {}
     for call in passes:
-        if id(call.network) in copies:
-            continue
-        network = build_model(
-            recipe.model,
-            in_channels=images.shape[1],
-            n_classes=N_CLASSES,
-            image_size=(images.shape[2], images.shape[3]),
-            width=recipe.width,
-        ).to(device)
-        network.train(call.training_mode)
-        if any(other.trained for other in passes if other.network is call.network):
-            parameters += network.parameters()
-        copies[id(call.network)] = Runner.of(network, config, device, 1_000_000)
-    sizes = {call.n for call in passes}
-    inputs = {n: torch.randn(n, *images.shape[1:], device=device).to(memory_format=torch.channels_last) for n in sizes}
-    labels = {n: torch.arange(n, device=device) % N_CLASSES for n in sizes}
+        values = torch.randn(call.shape, device=device)
+        inputs[call.shape] = values.to(memory_format=torch.channels_last) if values.ndim == 4 else values.requires_grad_()
+    labels = {call.shape[0]: torch.arange(call.shape[0], device=device) % N_CLASSES for call in passes}
     optimizer = build_optimizer(parameters, config)
     set_learning_rate(optimizer, 1e-3)
 
@@ -146,9 +146,10 @@ def _bound(recipe: Recipe, images: Tensor, passes: list[_Pass], n_steps: int) ->
             losses = []
             for call in passes:
                 with torch.set_grad_enabled(call.trained):
-                    logits = copies[id(call.network)](inputs[call.n])
-                if call.trained:
-                    losses.append(functional.cross_entropy(logits, labels[call.n]))
+                    outputs = copies[call.module](inputs[call.shape])
+                    if call.trained:
+                        is_network = isinstance(call.module, Network)
+                        losses.append(functional.cross_entropy(outputs, labels[call.shape[0]]) if is_network else outputs.mean())
             optimizer.zero_grad(set_to_none=True)
             torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -193,9 +194,10 @@ def measure_step(recipe: Recipe, images: Tensor, given: Tensor, *, rounds: int) 
 
 
 def _described(passes: list[_Pass], batch_size: int) -> str:
-    trained = sum(call.n for call in passes if call.trained) / batch_size
-    forward = sum(call.n for call in passes if not call.trained) / batch_size
-    return f"{trained:g} trained" + (f", {forward:g} forward" if forward else "")
+    trained = sum(call.n_images for call in passes if call.trained) / batch_size
+    forward = sum(call.n_images for call in passes if not call.trained) / batch_size
+    heads = ", heads" if any(not call.n_images for call in passes) else ""
+    return f"{trained:g} trained" + (f", {forward:g} forward" if forward else "") + heads
 
 
 def benchmark_recipe(method: str, *, model: str, width: int | None, train: TrainConfig, augment: AugmentConfig, folder: Path) -> Recipe:

@@ -76,8 +76,7 @@ class EpochRecord:
 class _EpochSums:
     """What is gathered over the steps of an epoch."""
 
-    loss: Tensor  # float64 scalars, on the device
-    hits: Tensor
+    loss: Tensor  # float64 scalar, on the device
     n: int = 0
     images_seen: int = 0
     learning_rate: float = 0.0
@@ -262,10 +261,9 @@ class Trainer:
         self._record(batch, step)
 
     def _record(self, batch: Batch, step: Step) -> None:
-        sums, predicted = self._sums, step.logits.detach().argmax(1)
-        self._predicted[batch.indices] = predicted
+        sums = self._sums
+        self._predicted[batch.indices] = step.logits.detach().argmax(1)
         sums.loss += step.terms["total"].detach() * len(batch.targets)
-        sums.hits += (predicted == batch.targets).sum()
         sums.n += len(batch.targets)
         sums.images_seen += step.images_seen
 
@@ -290,6 +288,7 @@ class Trainer:
         loss = float(sums.loss) / sums.n
         if not math.isfinite(loss):
             raise DivergedError(f"The training loss was {loss} in epoch {self.epoch}.")
+        rows = self.batches.rows_of_epoch
         recovery = memorised = None
         if self._true is not None:
             seen = self._predicted >= 0  # a first epoch can be cut short
@@ -300,7 +299,7 @@ class Trainer:
         return EpochRecord(
             epoch=self.epoch,
             train_loss=loss,
-            train_accuracy=float(sums.hits) / sums.n,
+            train_accuracy=float((self._predicted[rows] == self._given[rows]).double().mean()),
             learning_rate=sums.learning_rate,
             label_recovery=recovery,
             memorised=memorised,
@@ -309,8 +308,7 @@ class Trainer:
         )
 
     def _no_sums(self) -> _EpochSums:
-        loss, hits = torch.zeros(2, dtype=torch.float64, device=self._given.device)
-        return _EpochSums(loss, hits)
+        return _EpochSums(torch.zeros((), dtype=torch.float64, device=self._given.device))
 
     def records(self, on_step: Callable[[], None] | None = None) -> Iterator[EpochRecord]:
         """Train to the end, epoch by epoch; `on_step` as in `run_epoch`."""
@@ -341,4 +339,4 @@ class Trainer:
         self.batches.load_state_dict(state["batches"])
         self._predicted.copy_(state["predicted"])
         self._sums = _EpochSums(**state["sums"])
-        self._sums.loss, self._sums.hits = (value.to(self._given.device) for value in (self._sums.loss, self._sums.hits))
+        self._sums.loss = self._sums.loss.to(self._given.device)

@@ -130,6 +130,11 @@ class Batches:
         """Images of each batch of an epoch."""
         return [stop - start for start, stop in self._bounds]
 
+    @property
+    def rows_of_epoch(self) -> Tensor:
+        """(n,) int64, the rows of the epoch's batches so far."""
+        return self._order[: self._bounds[(self.step - 1) % len(self)][1]]
+
     def next(self) -> Batch:
         """The next batch; after the last of an epoch comes the first of another."""
         epoch, position = divmod(self.step, len(self))

@@ -12,10 +12,13 @@ Different from the paper ("lite"):
 - solarise inverts from 256 * (1 - magnitude / 10) on, so that magnitude 0 would change nothing.
 
 Every image runs through one pipeline, linear in the grey levels, then bits, then geometry, and its operation only chooses the parameters:
-no image is singled out, so the host never needs to know what was drawn.
+no image need be singled out, so on a GPU the host never waits to know what was drawn. On a CPU, which knows it anyway, each part of the
+pipeline is given only the images that it changes.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -78,8 +81,18 @@ def apply_operations(images: Tensor, operations: Tensor, strengths: Tensor) -> T
     Returns:
         (N, C, H, W) uint8.
     """
-    images = to_uint8(_stretched(images.float(), operations, strengths))
-    return _moved(_quantised(images, operations, strengths), operations, strengths)
+    images = images.clone()
+    for names, change in _KINDS:
+        rows = _rows_of(names, operations)
+        images[rows] = change(images[rows], operations[rows], strengths[rows])
+    return images
+
+
+def _rows_of(names: tuple[str, ...], operations: Tensor) -> Tensor | slice:
+    """Images whose operation is among `names`; on a GPU all of them, since to count them there would wait for it."""
+    if operations.device.type != "cpu":
+        return slice(None)
+    return torch.isin(operations, torch.tensor([_CODES[name] for name in names])).nonzero()[:, 0]
 
 
 def to_uint8(floats: Tensor) -> Tensor:
@@ -87,8 +100,9 @@ def to_uint8(floats: Tensor) -> Tensor:
     return floats.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _stretched(floats: Tensor, operations: Tensor, strengths: Tensor) -> Tensor:
+def _stretched(images: Tensor, operations: Tensor, strengths: Tensor) -> Tensor:
     """scale * x + tint * grey + shift, with scale and shift for each channel."""
+    floats = images.float()
     grey = _grey(floats)
     low, high = floats.amin((2, 3), keepdim=True), floats.amax((2, 3), keepdim=True)  # (N, C, 1, 1)
     factor = _spread(1 + 0.9 * strengths)
@@ -99,7 +113,7 @@ def _stretched(floats: Tensor, operations: Tensor, strengths: Tensor) -> Tensor:
     shift = torch.where(is_contrast, (1 - factor) * grey.mean((1, 2, 3), keepdim=True), 0.0)
     shift = torch.where(is_auto, -low * scale, shift)
     tint = torch.where(is_saturation, 1 - factor, 0.0)
-    return torch.addcmul(torch.addcmul(shift, floats, scale), grey, tint)
+    return to_uint8(torch.addcmul(torch.addcmul(shift, floats, scale), grey, tint))
 
 
 def _quantised(images: Tensor, operations: Tensor, strengths: Tensor) -> Tensor:
@@ -140,3 +154,10 @@ def _is(name: str, operations: Tensor) -> Tensor:
 
 def _spread(values: Tensor) -> Tensor:
     return values[:, None, None, None]  # (N, 1, 1, 1)
+
+
+_KINDS: Final = (
+    (("auto_contrast", "brightness", "contrast", "saturation"), _stretched),
+    (("posterize", "solarize"), _quantised),
+    (("translate_x", "translate_y", "shear_x", "shear_y", "rotate"), _moved),
+)
