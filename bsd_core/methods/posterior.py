@@ -25,7 +25,7 @@ from bsd_core.errors import require, unknown_name
 from bsd_core.seeds import derive_seed
 
 MEMORIES: Final = ("bfloat16", "float32", "top_k")
-_ROWS_AT_ONCE: Final = 65_536  # the dense prior is never whole in memory
+_ROWS_AT_ONCE: Final = 4_096  # the dense prior is never whole in memory
 
 
 def round_stochastically(values: Tensor, generator: torch.Generator) -> Tensor:
