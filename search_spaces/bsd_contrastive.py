@@ -6,6 +6,7 @@ The first points put BSD's (ours) together with CTRR's own, from its code: weigh
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 
+from search_spaces.bsd import PUBLISHED as BSD_PUBLISHED
 from search_spaces.bsd import SPACE as BSD
 
 SPACE: dict[str, BaseDistribution] = {
@@ -13,32 +14,7 @@ SPACE: dict[str, BaseDistribution] = {
     "contrastive_weight": FloatDistribution(1.0, 200.0, log=True),  # lambda
     "threshold": FloatDistribution(0.01, 0.9, log=True),  # tau
 }
-PUBLISHED = (
-    {
-        "prior_strength": 10.0,
-        "discount": 0.9,
-        "temperature": 1.0,
-        "contrastive_weight": 50.0,
-        "threshold": 0.4,
-        "learning_rate": 0.02,
-        "weight_decay": 5e-4,
-    },
-    {
-        "prior_strength": 10.0,
-        "discount": 0.9,
-        "temperature": 1.0,
-        "contrastive_weight": 90.0,
-        "threshold": 0.4,
-        "learning_rate": 0.02,
-        "weight_decay": 5e-4,
-    },
-    {
-        "prior_strength": 10.0,
-        "discount": 0.9,
-        "temperature": 1.0,
-        "contrastive_weight": 130.0,
-        "threshold": 0.05,
-        "learning_rate": 0.02,
-        "weight_decay": 5e-4,
-    },
+PUBLISHED = tuple(
+    {**BSD_PUBLISHED[0], "contrastive_weight": weight, "threshold": threshold, "learning_rate": 0.02}
+    for weight, threshold in ((50.0, 0.4), (90.0, 0.4), (130.0, 0.05))
 )
