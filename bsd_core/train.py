@@ -5,13 +5,11 @@ Nothing in a step waits for the device: losses and predictions are gathered ther
 
 from __future__ import annotations
 
-import bisect
 import hashlib
-import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,11 +17,12 @@ import torch
 from torch import Tensor
 
 from bsd_core.accelerate import Runner, begin_step
+from bsd_core.budget import total_steps
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.augment import Normaliser
 from bsd_core.data.batches import Batch, Batches, Images
 from bsd_core.errors import ConfigError, DivergedError
-from bsd_core.methods import MethodConfig, Step, Training, build_method, method_config
+from bsd_core.methods import Step, Training, build_method, method_config
 from bsd_core.metrics.label_noise import label_recovery, memorised_fraction
 from bsd_core.models import Network, build_model
 from bsd_core.optim import WeightAverage, build_optimizer, clip_gradients, set_learning_rate
@@ -81,34 +80,6 @@ class _EpochSums:
     images_seen: int = 0
     learning_rate: float = 0.0
     seconds: float = 0.0
-
-
-def total_steps(config: TrainConfig, batch_sizes: Sequence[int], method: MethodConfig) -> int:
-    """Steps of a training: all epochs, or, on a budget of images, as many as push no more images than one pass an epoch would.
-
-    Args:
-        config: its `epochs` and `budget`.
-        batch_sizes: of the steps of an epoch, in order.
-        method: what a step costs; a clean pass after a whole epoch costs as many images as the epoch has.
-
-    Returns:
-        At least one step, whatever it costs.
-    """
-    steps = config.epochs * len(batch_sizes)
-    if config.budget == "epochs":
-        return steps
-    starts = [0, *itertools.accumulate(batch_sizes)]
-    n = starts[-1]
-
-    def primaries(n_steps: int) -> int:
-        epochs, rest = divmod(n_steps, len(batch_sizes))
-        return epochs * n + starts[rest]
-
-    def images_seen(n_steps: int) -> int:
-        clean_passes = n_steps // len(batch_sizes) if "clean_pass" in method.needs else 0
-        return math.ceil(method.images_seen(n_steps, primaries) - 1e-6) + clean_passes * n
-
-    return max(1, bisect.bisect_right(range(1, steps + 1), config.epochs * n, key=images_seen))
 
 
 class Trainer:
