@@ -110,8 +110,8 @@ def test_tables_hold_every_epoch_and_every_evaluation(finished: Finished) -> Non
     assert Counter(run.epochs["trial_id"].to_pylist()) == dict.fromkeys(run.trials["trial_id"].to_pylist(), 8)
     by_trial = Counter((row["split"], row["shift"], row["name"], row["severity"], row["n"]) for row in run.evaluations.to_pylist())
     assert by_trial == {
-        ("val", "clean", "clean", 0, 100): 8,
-        ("val_noisy_labels", "clean", "clean", 0, 100): 8,
+        ("val", "clean", "clean", 0, 180): 8,
+        ("val_noisy_labels", "clean", "clean", 0, 180): 8,
         ("val", "corruption", "gaussian_noise", 2, 40): 8,
         ("val", "corruption", "gaussian_noise", 4, 40): 8,
     }
@@ -146,7 +146,7 @@ def test_front_is_what_no_trial_of_the_arm_beats(finished: Finished) -> None:
 
 
 def test_screen_shows_the_front_and_where_things_are_and_nothing_else(finished: Finished) -> None:
-    for expected in ("condition none", "condition symmetric_40", "cross_entropy", "hypervolume", "n = 100", "tables/*.parquet"):
+    for expected in ("condition none", "condition symmetric_40", "cross_entropy", "hypervolume", "n = 180", "tables/*.parquet"):
         assert expected in finished.screen
     for chatter in ("ray", "Trial ", "WARNING", "[I ", "Traceback"):
         assert chatter not in finished.screen.replace(str(finished.run.path), "")
