@@ -128,10 +128,11 @@ def _train(trainer: Trainer, options: argparse.Namespace, val_images: torch.Tens
             epoch = trainer.run_epoch(on_step)
         if folder is not None:
             save_checkpoint(folder, trainer)
+        of_teacher = "" if trainer.method.trained_network(trainer.model) is trainer.model else "  (its teacher)"
         metrics = headline(predict(trainer.network, val_images, trainer.normaliser), val_targets)
         print(
             f"epoch {epoch.epoch:3d}  loss {epoch.train_loss:7.4f}  val accuracy {metrics['accuracy']:7.2%}  "
-            f"val ECE {metrics['ece']:6.2%}  {epoch.images_seen / epoch.seconds:8,.0f} images/s",
+            f"val ECE {metrics['ece']:6.2%}  {epoch.images_seen / epoch.seconds:8,.0f} images/s{of_teacher}",
             flush=True,
         )
 
@@ -151,6 +152,8 @@ def main(arguments: list[str] | None = None) -> None:
         require(options.threads >= 1, "threads >= 1", threads=options.threads)
         torch.set_num_threads(options.threads)
     require(options.checkpoint_every >= 0, "checkpoint_every >= 0", checkpoint_every=options.checkpoint_every)
+    if options.checkpoint_every and options.checkpoint is None:
+        raise ConfigError("--checkpoint-every needs --checkpoint DIR: where to.")
     if (options.noise == "none") != (options.noise_rate == 0):
         raise ConfigError(f"Give --noise and --noise-rate together, but got --noise {options.noise} --noise-rate {options.noise_rate:g}.")
     config, settings = _train_config(options), _pairs("--set", options.set)
@@ -213,4 +216,5 @@ if __name__ == "__main__":
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
+        print("Interrupted; with --checkpoint the same command goes on where it was.", file=sys.stderr)
         sys.exit(130)

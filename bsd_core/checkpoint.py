@@ -176,7 +176,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _difference(saved: str, wanted: str) -> str:
     theirs, ours = _flat(json.loads(saved)), _flat(json.loads(wanted))
-    for name in sorted(theirs.keys() | ours.keys()):
+    # What the user chose says more than what followed from it.
+    for name in sorted(theirs.keys() | ours.keys(), key=lambda name: (name == "labels" or name.startswith("images"), name)):
         if theirs.get(name) != ours.get(name):
             return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
     return "a difference in its form"

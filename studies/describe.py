@@ -76,8 +76,9 @@ def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:
     if prepared is None:
         return "unknown until the data are at hand"
     per_trial = spec.epochs * len(prepared.data.train_images)
-    costs = {method: _images_per_sample(spec, method) for method in spec.methods}
-    shares = {method: f"{method} {cost:g}" for method, cost in costs.items() if cost > 1}
+    ranges = {method: _images_per_sample(spec, method) for method in spec.methods}
+    costs = {method: low for method, (low, _) in ranges.items()}
+    shares = {method: f"{method} {low:g}" + (f" to {high:g}" if high > low else "") for method, (low, high) in ranges.items() if high > 1}
     if spec.budget == "images":
         less = f"; fewer steps where a sample costs more than one image: {', '.join(shares.values())}" if shares else ""
         return f"{per_trial:,} pushed through networks by every trial{less}"
@@ -86,10 +87,13 @@ def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:
     return f"about {round(total):,} pushed through networks in training{more}"
 
 
-def _images_per_sample(spec: StudySpec, method: str) -> float:
-    """At the settings that are not searched, and the defaults of those that are."""
-    _, own = split_params(ArmSpace.of(spec, method).constant)
-    return method_config(method, own).images_per_epoch
+def _images_per_sample(spec: StudySpec, method: str) -> tuple[float, float]:
+    """The least and the most of the settings that are not searched with any one choice of those that are; the defaults first."""
+    space = ArmSpace.of(spec, method)
+    _, own = split_params(space.constant)
+    tries = [{name: choice} for name, values in space.searched.items() for choice in getattr(values, "choices", ())]
+    costs = [method_config(method, {**own, **one}).images_per_epoch for one in ({}, *tries)]
+    return min(costs), max(costs)
 
 
 def _validation(spec: StudySpec) -> str:

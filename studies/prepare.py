@@ -165,7 +165,13 @@ def _try_model(spec: StudySpec, train: ImageSet) -> int:
         raise ConfigError(f"{spec.model} cannot take {width}x{height} images: {error}") from error
     some = torch.zeros(2, dtype=torch.int64)
     training = Training(
-        targets=some, n_classes=train.n_classes, total_steps=2, steps_per_epoch=2, seed=0, network=network, new_network=new_network
+        targets=some,
+        n_classes=train.n_classes,
+        total_steps=2 * spec.epochs,
+        steps_per_epoch=2,
+        seed=0,
+        network=network,
+        new_network=new_network,
     )
     for method in spec.methods:
         _, settings = split_params(ArmSpace.of(spec, method).constant)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from bsd_core.errors import DataError
@@ -55,7 +55,8 @@ class ArmSpace:
             constant |= {name: starts[0][name] for name in SHARED} | spec.recipe_rates
         constant |= spec.fixed.get("shared", {}) | spec.fixed.get(method, {})
         wanted = space.distributions(spec.optimizer) | {name: space.extra[name] for name in spec.search_also.get(method, [])}
-        searched = {name: values for name, values in wanted.items() if name not in constant}
+        searched = {name: _within(values, spec) if name == "warmup_epochs" else values for name, values in wanted.items()}
+        searched = {name: values for name, values in searched.items() if name not in constant}
         published: list[Settings] = []
         defaults = vars(get_method(method).Config())  # for what the literature did not know as a setting
         for point in ({**defaults, **point} for point in starts):
@@ -63,6 +64,12 @@ class ArmSpace:
             if free and free not in published:
                 published.append(free)
         return cls(searched=searched, constant=constant, published=tuple(published))
+
+
+def _within(epochs: BaseDistribution, spec: StudySpec) -> BaseDistribution:
+    """At most a third of a training waits, also of one that a budget of images cuts in half."""
+    assert isinstance(epochs, IntDistribution)
+    return IntDistribution(epochs.low, min(epochs.high, spec.epochs // 3))
 
 
 @dataclass(frozen=True, kw_only=True)

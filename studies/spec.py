@@ -134,7 +134,7 @@ class Evaluate(Strict):
     """What a trained network is shown besides clean images."""
 
     corruptions: Annotated[list[str], BeforeValidator(_listed)] = Field(
-        default=["all"], validate_default=True, description="corruption names, `all`, or an empty list"
+        default=["all"], validate_default=True, description="corruption names, `all`, `none`, or an empty list"
     )
     severities: Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)] = Field(
         default=[1, 2, 3, 4, 5], description="of 1 to 5"

@@ -36,10 +36,14 @@ def stratified_split(targets: Int64, n_held: int, *, seed: int) -> tuple[Int64, 
 
 
 def subset(images: ImageSet, n: int | None, *, seed: int) -> ImageSet:
-    """A stratified, seeded subset of `n` images, or all of them where `n` is None or not smaller."""
-    if n is None or n >= len(images):
+    """A stratified, seeded subset of `n` images, or all of them where `n` is None.
+
+    Raises:
+        ConfigError: fewer than one, or more than there are.
+    """
+    if n is None or n == len(images):
         return images
-    require(n >= 1, "train_images >= 1", train_images=n)
+    require(1 <= n <= len(images), f"1 <= train_images <= {len(images)}, the images there are,", train_images=n)
     _, rows = stratified_split(images.targets, n, seed=seed)
     return images.select(rows)
 

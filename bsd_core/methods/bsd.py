@@ -31,7 +31,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from bsd_core.data.batches import Batch
-from bsd_core.errors import require, unknown_name
+from bsd_core.errors import ConfigError, require, unknown_name
 from bsd_core.methods.base import Method, MethodConfig, Model, Step, Training
 from bsd_core.methods.posterior import MEMORIES, PosteriorTable
 
@@ -119,6 +119,10 @@ class BayesianSelfDistillation(Method):
 
     def __init__(self, config: BSDConfig, training: Training) -> None:
         super().__init__(config, training)
+        if config.warmup_epochs and config.warmup_epochs >= training.epochs:
+            raise ConfigError(
+                f"The posterior would never be updated: bsd's warmup_epochs is {config.warmup_epochs}, of {training.epochs} epochs in all."
+            )
         self.posterior = PosteriorTable(
             training.targets,
             training.n_classes,

@@ -73,7 +73,7 @@ def load_teacher(network: Network, path: str) -> None:
     fresh = network.classifier.weight.detach().clone()
     try:
         load_pretrained(network, path)
-    except DataError as error:
+    except (ConfigError, DataError) as error:
         raise ConfigError(f"The teacher cannot be loaded: {error}") from error
     if torch.equal(network.classifier.weight, fresh):  # left out: `load_pretrained` takes weights for other classes, a teacher cannot
         raise ConfigError(

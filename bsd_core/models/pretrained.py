@@ -62,11 +62,16 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 def _check_shapes(path: Path, state: Mapping[str, Tensor], own: Mapping[str, Tensor], stem: tuple[str, ...]) -> None:
     wrong = [name for name in own if name in state and state[name].shape != own[name].shape]
     for name in wrong:
-        if name in stem:
+        if name in stem and state[name].shape[:1] == own[name].shape[:1]:
             raise ConfigError(
                 f"The weights in '{path}' are for another stem: {_shapes(name, state, own)}. "
                 "Set `stem` to the one they were trained with (published or small), and use images with as many channels and pixels."
             )
+    if wrong and wrong[0] in stem:
+        raise ConfigError(
+            f"The weights in '{path}' are for another width: {_shapes(wrong[0], state, own)}. "
+            "Set `width` to the one they were trained with."
+        )
     if wrong:
         raise DataError(f"'{path}' holds the weights of another network: {_shapes(wrong[0], state, own)}; {len(wrong)} shapes differ.")
 

@@ -88,4 +88,5 @@ def test_a_subset_is_stratified_and_all_where_enough_is_asked() -> None:
     assert np.bincount(subset(images, 9, seed=0).targets).tolist() == [3, 3, 3]
     assert subset(images, None, seed=0) is images
     assert subset(images, 30, seed=0) is images
-    assert subset(images, 99, seed=0) is images
+    with pytest.raises(ConfigError, match=r"`1 <= train_images <= 30, the images there are,` must hold, but got train_images=99"):
+        subset(images, 99, seed=0)

@@ -217,7 +217,8 @@ def test_a_huge_prior_trains_exactly_like_cross_entropy() -> None:
 
 def test_before_the_first_update_the_target_is_the_priors_mean() -> None:
     targets, logits = make_targets(4, 3), make_logits(4, 3)
-    method = make_bsd(targets, 3, prior_strength=3.0, epsilon=0.5, warmup_epochs=2)
+    method = make_method("bsd", targets, 3, {"prior_strength": 3.0, "epsilon": 0.5, "warmup_epochs": 2}, epochs=3)
+    assert isinstance(method, BayesianSelfDistillation)
     before = alpha_of(method)
     for epoch in (0, 1):
         step = method.step(ScriptedModel(logits), make_batch(targets, epoch=epoch))
@@ -225,6 +226,12 @@ def test_before_the_first_update_the_target_is_the_priors_mean() -> None:
         assert float(step.terms["total"]) == pytest.approx(float(bsd_loss(logits, (before / 4).double())["total"]), rel=1e-6)
     method.step(ScriptedModel(logits), make_batch(targets, epoch=2))
     assert torch.allclose(alpha_of(method), 0.9 * before + logits.softmax(1).float(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_warm_up_as_long_as_the_training_is_refused(epochs: int) -> None:
+    with pytest.raises(ConfigError, match=rf"never be updated: bsd's warmup_epochs is 3, of {epochs} epochs in all"):
+        make_method("bsd", make_targets(4, 3), 3, {"warmup_epochs": 3}, epochs=epochs)
 
 
 def test_clean_evidence_comes_from_the_pass_at_the_end_of_an_epoch() -> None:
