@@ -15,7 +15,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -51,6 +51,44 @@ class Spread:
         """At least two values."""
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(median, low, high)
+
+
+def seconds_by_round(
+    works: Mapping[str, Callable[[], object]], *, rounds: int, device: torch.device | None = None
+) -> dict[str, list[float]]:
+    """Pieces of work timed in turns, so that a machine whose speed drifts drifts for all of them.
+
+    Args:
+        works: by name.
+        rounds: after one that warms up; every other round runs the works backwards.
+        device: a GPU is waited for before and after each.
+
+    Returns:
+        By name, the seconds of each round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in works}
+    for index in range(rounds + 1):
+        for name in list(works)[:: 1 if index % 2 else -1]:
+            elapsed = _seconds(works[name], device)
+            if index:
+                seconds[name].append(elapsed)
+    return seconds
+
+
+def ratio(numerator: list[float], denominator: list[float]) -> Spread:
+    """Quartiles of numerator / denominator, round by round."""
+    return Spread.of([a / b for a, b in zip(numerator, denominator, strict=True)])
+
+
+def _seconds(work: Callable[[], object], device: torch.device | None) -> float:
+    on_gpu = device is not None and device.type == "cuda"
+    if on_gpu:
+        torch.cuda.synchronize(device)
+    started = time.perf_counter()
+    work()
+    if on_gpu:
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - started
 
 
 @dataclass(frozen=True)
@@ -158,38 +196,19 @@ def _bound(recipe: Recipe, images: Tensor, passes: list[_Pass], n_steps: int) ->
     return run
 
 
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
-
-
 def measure_step(recipe: Recipe, images: Tensor, given: Tensor, *, rounds: int) -> StepResult:
     """Whole steps of `recipe` on `images` (N, C, H, W) uint8 against their lower bound; a round is one epoch."""
     device = images.device
     torch.compiler.reset()  # graphs are counted by process, and too many are run uncompiled
     passes = passes_of(recipe, images, given)
     trainer = Trainer(recipe, images, given, true=None, n_classes=N_CLASSES)
-    n_steps = len(trainer.batches)
-    bound = _bound(recipe, images, passes, n_steps)
-    ours: list[float] = []
-    bounds: list[float] = []
-    for index in range(-1, rounds):
-        pair = [_seconds(trainer.run_epoch, device)] if index % 2 else []
-        bound_seconds = _seconds(bound, device)
-        pair = pair or [_seconds(trainer.run_epoch, device)]
-        if index >= 0:  # the first warms up
-            ours += pair
-            bounds.append(bound_seconds)
+    bound = _bound(recipe, images, passes, len(trainer.batches))
+    seconds = seconds_by_round({"ours": trainer.run_epoch, "bound": bound}, rounds=rounds, device=device)
     return StepResult(
         method=recipe.method,
-        images_per_second=len(images) / statistics.median(ours),
-        bound_images_per_second=len(images) / statistics.median(bounds),
-        ratio=Spread.of([bound / our for bound, our in zip(bounds, ours, strict=True)]),
+        images_per_second=len(images) / statistics.median(seconds["ours"]),
+        bound_images_per_second=len(images) / statistics.median(seconds["bound"]),
+        ratio=ratio(seconds["bound"], seconds["ours"]),
         passes=_described(passes, recipe.train.batch_size),
     )
 

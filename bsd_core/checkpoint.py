@@ -168,8 +168,9 @@ def _read(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         if (member := archive.testzip()) is not None:
             raise ValueError(f"damaged ({member})")
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(saved, dict) or saved.get("version") != _VERSION or not isinstance(saved.get("identity"), str):
+    saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    whole = isinstance(saved, dict) and isinstance(saved.get("identity"), str) and isinstance(saved.get("state"), dict)
+    if not whole or saved.get("version") != _VERSION:
         raise ValueError("not a checkpoint of this version")
     return saved
 

@@ -26,35 +26,17 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from bsd_core.data.batches import Batch
 from bsd_core.errors import ConfigError, require, unknown_name
 from bsd_core.methods.base import Method, MethodConfig, Model, Step, Training
-from bsd_core.methods.posterior import MEMORIES, PosteriorTable
+from bsd_core.methods.posterior import MEMORIES, PosteriorTable, prior
+
+__all__ = ["BSDConfig", "BayesianSelfDistillation", "bsd_loss", "prior", "update_posterior"]
 
 EVIDENCE: Final = ("clean", "train")
-
-
-def prior(targets: Tensor, n_classes: int, *, prior_strength: float, epsilon: float, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Dirichlet parameters before any evidence: `prior_strength` at the given label, `epsilon` elsewhere.
-
-    Args:
-        targets: (N,) int64 in [0, n_classes).
-        n_classes: K.
-        prior_strength: c >= 0, pseudo-counts behind the given label.
-        epsilon: >= 0, pseudo-counts of every other class; far below c / (K - 1).
-        dtype: of the table; trainings keep float32.
-
-    Returns:
-        (N, K), on the device of `targets`.
-    """
-    require(prior_strength >= 0, "prior_strength >= 0", prior_strength=prior_strength)
-    require(epsilon >= 0, "epsilon >= 0", epsilon=epsilon)
-    alpha = torch.full((len(targets), n_classes), float(epsilon), dtype=dtype, device=targets.device)
-    return alpha.scatter_(1, targets[:, None], float(prior_strength))
 
 
 def update_posterior(alpha: Tensor, probs: Tensor, *, discount: float) -> tuple[Tensor, Tensor]:

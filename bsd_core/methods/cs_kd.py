@@ -20,7 +20,6 @@ Different from the reference:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -28,9 +27,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from bsd_core.data.batches import Batch
-from bsd_core.errors import require
-from bsd_core.methods.base import Method, MethodConfig, Model, Step
-from bsd_core.methods.distillation import distillation_loss
+from bsd_core.methods.base import Method, Model, Step
+from bsd_core.methods.distillation import DistillationConfig, with_distillation
 
 
 def cs_kd_loss(logits: Tensor, partner_logits: Tensor, targets: Tensor, *, temperature: float, distill_weight: float) -> dict[str, Tensor]:
@@ -49,30 +47,19 @@ def cs_kd_loss(logits: Tensor, partner_logits: Tensor, targets: Tensor, *, tempe
     Raises:
         ConfigError: temperature or weight out of range.
     """
-    require(temperature > 0, "temperature > 0", temperature=temperature)
-    require(distill_weight >= 0, "distill_weight >= 0", distill_weight=distill_weight)
     cross_entropy = functional.cross_entropy(logits, targets)
-    distillation = distillation_loss(logits, partner_logits, temperature=temperature)
-    return {
-        "cross_entropy": cross_entropy,
-        "distillation": distillation,
-        "total": cross_entropy + distill_weight * distillation,
-    }
+    return with_distillation(cross_entropy, logits, partner_logits, temperature=temperature, distill_weight=distill_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CSKDConfig(MethodConfig):
-    """Settings of CS-KD; the defaults are the reference's for CIFAR."""
+class CSKDConfig(DistillationConfig):
+    """Settings of CS-KD, with lambda as `distill_weight`; the defaults are the reference's for CIFAR."""
 
-    temperature: float = 4.0  # softens both distributions; > 0
-    distill_weight: float = 1.0  # lambda, weight of the KL term; >= 0
+    temperature: float = 4.0
+    distill_weight: float = 1.0
 
     needs = frozenset({"partner"})
     images_per_sample = 2.0
-
-    def __post_init__(self) -> None:
-        require(0 < self.temperature < math.inf, "0 < temperature < inf", temperature=self.temperature)
-        require(0 <= self.distill_weight < math.inf, "0 <= distill_weight < inf", distill_weight=self.distill_weight)
 
 
 class ClassWiseSelfDistillation(Method):

@@ -17,7 +17,6 @@ Settings: the code has no defaults; T = 3 and alpha = 1 are the published values
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +26,8 @@ from torch.nn import functional
 
 from bsd_core.data.batches import Batch
 from bsd_core.errors import require
-from bsd_core.methods.base import Method, MethodConfig, Model, Step, Training
-from bsd_core.methods.distillation import distillation_loss
+from bsd_core.methods.base import Method, Model, Step, Training
+from bsd_core.methods.distillation import DistillationConfig, with_distillation
 
 
 def dlb_loss(
@@ -54,27 +53,19 @@ def dlb_loss(
     cross_entropy = functional.cross_entropy(logits, targets)
     if stored_logits is None:
         return {"cross_entropy": cross_entropy, "distillation": torch.zeros_like(cross_entropy), "total": cross_entropy}
-    distillation = distillation_loss(logits[: len(stored_logits)], stored_logits, temperature=temperature)
-    return {
-        "cross_entropy": cross_entropy,
-        "distillation": distillation,
-        "total": cross_entropy + distill_weight * distillation,
-    }
+    seen_again = logits[: len(stored_logits)]
+    return with_distillation(cross_entropy, seen_again, stored_logits, temperature=temperature, distill_weight=distill_weight)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DLBConfig(MethodConfig):
-    """Settings of DLB; the defaults are the published ones."""
+class DLBConfig(DistillationConfig):
+    """Settings of DLB, with alpha as `distill_weight`; the defaults are the published ones."""
 
-    temperature: float = 3.0  # softens both distributions; > 0
-    distill_weight: float = 1.0  # alpha, weight of the KL term; >= 0
+    temperature: float = 3.0
+    distill_weight: float = 1.0
 
     needs = frozenset({"previous"})
     images_per_sample = 2.0
-
-    def __post_init__(self) -> None:
-        require(0 < self.temperature < math.inf, "0 < temperature < inf", temperature=self.temperature)
-        require(0 <= self.distill_weight < math.inf, "0 <= distill_weight < inf", distill_weight=self.distill_weight)
 
 
 class LastBatchSelfDistillation(Method):

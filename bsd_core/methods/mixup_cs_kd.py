@@ -25,7 +25,7 @@ from bsd_core.data.batches import Batch
 from bsd_core.errors import require
 from bsd_core.methods.base import Method, Model, Step, Training
 from bsd_core.methods.cs_kd import CSKDConfig
-from bsd_core.methods.distillation import distillation_loss
+from bsd_core.methods.distillation import with_distillation
 from bsd_core.methods.mixing import draw_mix, mix, mixup_loss
 
 
@@ -56,15 +56,8 @@ def mixup_cs_kd_loss(
     Raises:
         ConfigError: temperature or weight out of range.
     """
-    require(temperature > 0, "temperature > 0", temperature=temperature)
-    require(distill_weight >= 0, "distill_weight >= 0", distill_weight=distill_weight)
     cross_entropy = mixup_loss(logits, targets, mixed_targets, lam)
-    distillation = distillation_loss(logits, partner_logits, temperature=temperature)
-    return {
-        "cross_entropy": cross_entropy,
-        "distillation": distillation,
-        "total": cross_entropy + distill_weight * distillation,
-    }
+    return with_distillation(cross_entropy, logits, partner_logits, temperature=temperature, distill_weight=distill_weight)
 
 
 @dataclass(frozen=True, kw_only=True)

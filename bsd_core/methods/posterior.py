@@ -40,6 +40,25 @@ def round_stochastically(values: Tensor, generator: torch.Generator) -> Tensor:
     return ((bits + noise) & -(1 << 16)).view(torch.float32).to(torch.bfloat16)
 
 
+def prior(targets: Tensor, n_classes: int, *, prior_strength: float, epsilon: float, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Dirichlet parameters before any evidence: `prior_strength` at the given label, `epsilon` elsewhere.
+
+    Args:
+        targets: (N,) int64 in [0, n_classes).
+        n_classes: K.
+        prior_strength: c >= 0, pseudo-counts behind the given label.
+        epsilon: >= 0, pseudo-counts of every other class; far below c / (K - 1).
+        dtype: of the table; trainings keep float32.
+
+    Returns:
+        (N, K), on the device of `targets`.
+    """
+    require(prior_strength >= 0, "prior_strength >= 0", prior_strength=prior_strength)
+    require(epsilon >= 0, "epsilon >= 0", epsilon=epsilon)
+    alpha = torch.full((len(targets), n_classes), float(epsilon), dtype=dtype, device=targets.device)
+    return alpha.scatter_(1, targets[:, None], float(prior_strength))
+
+
 class PosteriorTable(nn.Module):
     """Dirichlet parameters by training sample.
 
@@ -78,8 +97,8 @@ class PosteriorTable(nn.Module):
             self.register_buffer("rest", torch.zeros(n, device=device))
         self.register_buffer("values", torch.empty((n, top_k if self._sparse else n_classes), dtype=dtype, device=device))
         for rows in torch.split(torch.arange(n, device=device), _ROWS_AT_ONCE):
-            dense = torch.full((len(rows), n_classes), float(epsilon), device=device)
-            self.write(rows, dense.scatter_(1, targets[rows, None], float(prior_strength)), key=("prior", int(rows[0])))
+            dense = prior(targets[rows], n_classes, prior_strength=prior_strength, epsilon=epsilon, dtype=torch.float32)
+            self.write(rows, dense, key=("prior", int(rows[0])))
 
     @property
     def n_bytes(self) -> int:

@@ -50,7 +50,8 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever a foreign file makes it stumble over
-        raise DataError(f"'{path}' is not a file of weights written by torch.save: {one_line(error)}") from error
+        # Not torch's own words: they advise to read the file in a way that would execute what is in it.
+        raise DataError(f"'{path}' is not a file of weights written by torch.save, or holds more than tensors.") from error
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

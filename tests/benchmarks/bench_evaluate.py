@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from bsd_core.bench import Spread
+from bsd_core.bench import Spread, ratio, seconds_by_round
 from bsd_core.data.augment import Normaliser
 from bsd_core.evaluate import EvaluationPlan, evaluate
 from bsd_core.models import build_model
-from tests.benchmarks.alternating import ratio, seconds_by_round
 
 _N_IMAGES, _BATCH_SIZE = 10_000, 512  # the batch of `predict`
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import math
 import multiprocessing
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
@@ -29,12 +29,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from torchvision import transforms
 
 from bsd_core.accelerate import keep_freed_memory
-from bsd_core.bench import Spread
+from bsd_core.bench import Spread, ratio, seconds_by_round
 from bsd_core.config import AugmentConfig, recipe_config
 from bsd_core.data.sources import load_source
 from bsd_core.train import Recipe, Trainer
 from tests._dummies import SHARED, Int64, UInt8
-from tests.benchmarks.alternating import ratio
 
 _N_IMAGES, _BATCH_SIZE, _TEMPERATURE = 2000, 128, 4.0
 PRECISIONS: Final = ("float32", "bfloat16")
@@ -183,7 +182,7 @@ def _ours(images: UInt8, targets: Int64, precision: str) -> Trainer:
 
 
 def _serve(kind: str, argument: Any, images: UInt8, targets: Int64, connection: Connection) -> None:
-    """A process that trains one epoch whenever it is asked to, and answers with its seconds."""
+    """A process that trains one epoch whenever it is asked to, and answers when it has."""
     torch.set_num_threads(2)
     if kind == "ours":
         keep_freed_memory()
@@ -191,9 +190,13 @@ def _serve(kind: str, argument: Any, images: UInt8, targets: Int64, connection: 
     else:
         run_epoch = _Published(images, targets, workers=argument).run_epoch
     while connection.recv():
-        started = time.perf_counter()
         run_epoch()
-        connection.send(time.perf_counter() - started)
+        connection.send(True)
+
+
+def _ask(connection: Connection) -> None:
+    connection.send(True)
+    connection.recv()
 
 
 def run(*, rounds: int = 9) -> ReferenceResult:
@@ -208,13 +211,8 @@ def run(*, rounds: int = 9) -> ReferenceResult:
         connections[key], theirs = context.Pipe()
         processes.append(context.Process(target=_serve, args=(kind, argument, images, targets, theirs)))
         processes[-1].start()
-    seconds: dict[str, list[float]] = {key: [] for key in kinds}
-    for index in range(rounds + 1):
-        for key in list(kinds)[:: 1 if index % 2 else -1]:
-            connections[key].send(True)
-            answer = connections[key].recv()
-            if index:  # the first warms up
-                seconds[key].append(answer)
+    works = {key: partial(_ask, connection) for key, connection in connections.items()}
+    seconds = seconds_by_round(works, rounds=rounds)
     for connection, process in zip(connections.values(), processes, strict=True):
         connection.send(False)
         process.join()
