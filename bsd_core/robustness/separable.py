@@ -6,21 +6,32 @@ For images of 32 pixels a small matrix product is faster than a padded convoluti
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 Float64 = npt.NDArray[np.float64]
 
 
+def apply_separable(x: Tensor, rows: Float64, columns: Float64) -> Tensor:
+    """rows @ x @ columns.T for each image and channel, in the precision of `x`: (N, C, H, W) floats -> (N, C, H', W')."""
+    vertical = torch.from_numpy(rows).to(x)
+    horizontal = torch.from_numpy(columns).to(x)
+    return vertical @ (x @ horizontal.T)
+
+
 @functools.lru_cache(maxsize=256)
-def gaussian_blur_matrix(size: int, sigma: float, truncate: float = 4.0) -> Float64:
-    """(size, size) matrix of a Gaussian filter with edge replication, as scipy's `gaussian_filter(mode="nearest")`.
+def gaussian_blur_matrix(size: int, sigma: float, *, truncate: float = 4.0, border: Literal["nearest", "reflect"] = "nearest") -> Float64:
+    """(size, size) matrix of a Gaussian filter, as scipy's `gaussian_filter`.
 
     Args:
         size: pixels along the axis.
         sigma: spread in pixels.
         truncate: the kernel is cut at round(truncate * sigma) pixels and normalised.
+        border: replicate the edge pixel (a a | a b c), or reflect about the edge (b a | a b c), as SciPy names them.
     """
     radius = int(truncate * sigma + 0.5)
     offsets = np.arange(-radius, radius + 1)
@@ -28,7 +39,11 @@ def gaussian_blur_matrix(size: int, sigma: float, truncate: float = 4.0) -> Floa
     kernel /= kernel.sum()
     matrix = np.zeros((size, size))
     for row in range(size):
-        np.add.at(matrix[row], np.clip(row + offsets, 0, size - 1), kernel)
+        sources = row + offsets
+        if border == "reflect":
+            sources = sources % (2 * size)
+            sources = np.where(sources < size, sources, 2 * size - 1 - sources)
+        np.add.at(matrix[row], np.clip(sources, 0, size - 1), kernel)
     return matrix
 
 

@@ -13,7 +13,7 @@ from bsd_core.robustness.separable import box_resize_matrix, gaussian_blur_matri
 def test_the_blur_matrix_is_the_filter_of_scipy_with_replicated_edges(size: int, sigma: float, truncate: float) -> None:
     signal = np.random.default_rng(0).uniform(0, 1, size)
     expected = ndimage.gaussian_filter1d(signal, sigma, mode="nearest", truncate=truncate)
-    assert gaussian_blur_matrix(size, sigma, truncate) @ signal == pytest.approx(expected, rel=1e-12)
+    assert gaussian_blur_matrix(size, sigma, truncate=truncate) @ signal == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("sizes", [(32, 30), (32, 20), (20, 32), (8, 5), (5, 8), (1, 1), (9, 9), (33, 21)])

@@ -1,0 +1,91 @@
+"""The corruptions of CIFAR-C, in batches, on the device of the images, with nothing on disk.
+
+uint8 batch in, uint8 batch out, values truncated (not rounded) as the reference does. Every corrupted pixel is a function of
+(seed, corruption, severity, image index), whatever the batch size, order, process or device. Strengths are the reference's, by image size:
+see `severities`. Grey images are treated as one channel; a grey pixel's HSV value is the pixel itself.
+
+Source: Hendrycks & Dietterich, ICLR 2019; algorithms of their `make_cifar_c.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from bsd_core.errors import require, unknown_name
+from bsd_core.robustness.corruptions import blur, digital, noise
+from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES, strength
+from bsd_core.robustness.random_fields import RandomField
+
+_FUNCTIONS: Final[dict[str, Callable[[Tensor, Any, RandomField], Tensor]]] = {
+    "gaussian_noise": noise.gaussian_noise,
+    "gaussian_blur": blur.gaussian_blur,
+    "brightness": digital.brightness,
+    "contrast": digital.contrast,
+    "pixelate": digital.pixelate,
+}
+CORRUPTIONS: Final[tuple[str, ...]] = tuple(name for name in (*MAIN, *EXTRA) if name in _FUNCTIONS)
+
+# Values at a time. On a CPU the working set of most corruptions then fits its cache, and memory stays flat; a GPU wants long launches.
+_VALUES_ON_CPU: Final = 2**20
+_VALUES_ON_GPU: Final = 2**25
+
+
+def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Tensor) -> Tensor:
+    """Corrupt a batch.
+
+    Args:
+        images: (N, C, H, W) uint8, C is 1 or 3 (RGB).
+        name: one of `CORRUPTIONS`.
+        severity: 1 to 5.
+        seed: of the evaluation; part of the key of every random number.
+        indices: (N,) integers, each image's index in its split: the other part.
+
+    Returns:
+        (N, C, H, W) uint8 on the device of `images`.
+
+    Raises:
+        ConfigError: unknown name, severity outside 1 to 5.
+        ValueError: images of another type or shape, or indices that do not match.
+    """
+    if name not in CORRUPTIONS:
+        raise unknown_name("corruption", name, CORRUPTIONS)
+    require(type(severity) is int and severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
+    indices = check_images(images, indices)
+    parameter = strength(name, severity, height=images.shape[2], width=images.shape[3])
+    out = torch.empty_like(images, memory_format=torch.contiguous_format)
+    for rows in chunks(images):
+        field = RandomField(seed, name, severity, indices=indices[rows])
+        out[rows] = _FUNCTIONS[name](images[rows], parameter, field)
+    return out
+
+
+def check_images(images: Tensor, indices: Tensor) -> Tensor:
+    """The indices, on the device of the images.
+
+    Raises:
+        ValueError: images that are not uint8 (N, C, H, W) with C = 1 or 3, or indices that are not one integer an image.
+    """
+    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
+        hint = ""
+        if images.is_floating_point():
+            hint = " Pass grey levels of 0 to 255, before any normalisation."
+        elif images.ndim == 4 and images.shape[3] in (1, 3):
+            hint = " The channels come second: images.permute(0, 3, 1, 2)."
+        raise ValueError(
+            f"Expected uint8 images of shape (N, C, H, W) with C = 1 or 3, but got {images.dtype} {tuple(images.shape)}.{hint}"
+        )
+    indices = torch.as_tensor(indices, device=images.device)
+    if indices.shape != images.shape[:1] or indices.is_floating_point():
+        raise ValueError(f"Expected one integer index an image, shape ({len(images)},), but got {indices.dtype} {tuple(indices.shape)}.")
+    return indices
+
+
+def chunks(images: Tensor) -> list[slice]:
+    """Rows that are worked on together; no result depends on it."""
+    values = _VALUES_ON_CPU if images.device.type == "cpu" else _VALUES_ON_GPU
+    step = max(1, values // max(1, images[:1].numel()))
+    return [slice(start, start + step) for start in range(0, len(images), step)]
