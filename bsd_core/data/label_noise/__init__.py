@@ -1,0 +1,32 @@
+"""Label noise: which training labels are wrong, and what they say instead.
+
+The noise of a run depends on (labels, kind, rate, seed) alone, with the images or a file where the kind needs them, never on the method
+that trains on it. `NOISE_KINDS` says of each kind what it needs and whether its number of wrong labels is exact.
+"""
+
+from bsd_core.data.label_noise.class_maps import ASYMMETRIC_MAPS, next_in_group
+from bsd_core.data.label_noise.human import HUMAN_SETS, human_labels
+from bsd_core.data.label_noise.instance import instance_features
+from bsd_core.data.label_noise.kinds import NOISE_KINDS, Need, NoiseKind, expected_rate
+from bsd_core.data.label_noise.saved import NoiseRecord, SplitLabels, load_labels, save_labels
+from bsd_core.data.label_noise.spoil import spoil_labels
+from bsd_core.data.label_noise.transition import check_transition_matrix, load_transition_matrix
+
+__all__ = [
+    "ASYMMETRIC_MAPS",
+    "HUMAN_SETS",
+    "NOISE_KINDS",
+    "Need",
+    "NoiseKind",
+    "NoiseRecord",
+    "SplitLabels",
+    "check_transition_matrix",
+    "expected_rate",
+    "human_labels",
+    "instance_features",
+    "load_labels",
+    "load_transition_matrix",
+    "next_in_group",
+    "save_labels",
+    "spoil_labels",
+]

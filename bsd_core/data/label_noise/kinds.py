@@ -1,0 +1,112 @@
+"""The kinds of label noise: what each needs, and how many labels it makes wrong.
+
+Two conventions of the literature differ in what "40 %" means, so that both have a kind or a reading here:
+
+- "symmetric 40 %" drawn over all classes, the true one included (DivideMix, ELR), spoils only 0.4 (K-1)/K of the labels: that is
+  `symmetric_inclusive`. `symmetric` draws among the other classes, and 40 % are wrong.
+- "asymmetric 40 %" on CIFAR-10 flips 40 % of five of the ten classes, 20 % of all labels: that is `asymmetric` at rate 0.2 here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from bsd_core.data.images import Int64
+from bsd_core.data.label_noise.instance import mean_flip_rate
+from bsd_core.data.label_noise.transition import Float64, check_transition_matrix
+from bsd_core.errors import ConfigError, require, unknown_name
+
+Need = Literal["rate", "mapping", "features", "matrix", "file"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseKind:
+    """Facts about one kind of label noise.
+
+    Attributes:
+        name: as in `NOISE_KINDS`.
+        exact: exactly round(rate * N) labels are wrong; otherwise their number is random, or whatever the file holds.
+        needs: what must be given besides the labels and a seed. `mapping` has a default for known data sets; `features` are the
+            images as vectors; `matrix` may come from a file; `file` is read instead of drawn.
+        summary: one sentence.
+    """
+
+    name: str
+    exact: bool
+    needs: tuple[Need, ...]
+    summary: str
+
+
+_KINDS: Final = (
+    NoiseKind(name="none", exact=True, needs=(), summary="All labels are true."),
+    NoiseKind(name="symmetric", exact=True, needs=("rate",), summary="A wrong label is any of the other K - 1 classes."),
+    NoiseKind(
+        name="symmetric_inclusive",
+        exact=False,
+        needs=("rate",),
+        summary="round(rate N) labels are drawn anew among all K classes, so about rate (K - 1) / K of all are wrong.",
+    ),
+    NoiseKind(
+        name="asymmetric", exact=True, needs=("rate", "mapping"), summary="A wrong label is the class that its class is mistaken for."
+    ),
+    NoiseKind(name="pairflip", exact=True, needs=("rate",), summary="A wrong label is the next class by number, after the last the first."),
+    NoiseKind(
+        name="instance",
+        exact=False,
+        needs=("rate", "features"),
+        summary="Each image has its own probability of being wrong and of each wrong class, by a random projection of its pixels.",
+    ),
+    NoiseKind(name="human", exact=False, needs=("file",), summary="Labels that people gave (CIFAR-N)."),
+    NoiseKind(name="confusion", exact=False, needs=("matrix",), summary="Each label is drawn from its true class's row of a K x K matrix."),
+)
+NOISE_KINDS: Final[Mapping[str, NoiseKind]] = {kind.name: kind for kind in _KINDS}
+
+
+def check_kind_and_rate(kind: str, rate: float) -> None:
+    """Whether the kind exists, and the rate suits it.
+
+    Raises:
+        ConfigError: unknown kind, rate outside [0, 1), or a rate for a kind that takes none.
+    """
+    if kind not in NOISE_KINDS:
+        raise unknown_name("label noise", kind, NOISE_KINDS)
+    require(0 <= rate < 1, "0 <= noise_rate < 1", noise_rate=rate)
+    if "rate" not in NOISE_KINDS[kind].needs:
+        source = "without noise" if kind == "none" else f"with {kind} noise, whose rate its file says,"
+        require(rate == 0, f"noise_rate = 0 {source}", noise_rate=rate)
+
+
+def expected_rate(kind: str, rate: float = 0.0, *, n_classes: int, matrix: Float64 | None = None, targets: Int64 | None = None) -> float:
+    """The share of labels that are wrong on average over seeds, in [0, 1).
+
+    Exact kinds: `rate`, to within the rounding to whole labels. symmetric_inclusive: rate (K - 1) / K. instance: the mean of the flip
+    rates' truncated normal, which is nearly `rate` between 0.2 and 0.8, but 0.13 at 0.1. confusion: 1 - sum_k share_k M_kk.
+
+    Args:
+        kind: one of `NOISE_KINDS`, but not human: those labels are counted, not expected.
+        rate: as for `spoil_labels`.
+        n_classes: K.
+        matrix: (K, K), for confusion.
+        targets: (N,) int64, true labels, whose class shares weight the matrix's rows; equal shares where None.
+
+    Raises:
+        ConfigError: unknown kind or rate, human labels, or no matrix for confusion.
+        DataError: see `check_transition_matrix`.
+    """
+    check_kind_and_rate(kind, rate)
+    if kind == "human":
+        raise ConfigError("The rate of human labels is not expected but counted: (given != true).mean().")
+    if kind == "symmetric_inclusive":
+        return rate * (n_classes - 1) / n_classes
+    if kind == "instance":
+        return mean_flip_rate(rate)
+    if kind == "confusion":
+        if matrix is None:
+            raise ConfigError("Confusion noise needs a K x K matrix: matrix=load_transition_matrix(path, n_classes).")
+        right = np.diag(check_transition_matrix(matrix, n_classes))
+        return 1 - float(right.mean() if targets is None else right[targets].mean())
+    return rate
