@@ -16,14 +16,16 @@ import torch
 from torch import Tensor
 
 from bsd_core.errors import require, unknown_name
-from bsd_core.robustness.corruptions import blur, digital, noise, weather
+from bsd_core.robustness.corruptions import blur, digital, noise, spatter, weather
 from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES, strength
 from bsd_core.robustness.random_fields import RandomField
 
 _FUNCTIONS: Final[dict[str, Callable[[Tensor, Any, RandomField], Tensor]]] = {
+    "frost": weather.frost,
     "fog": weather.fog,
     "gaussian_noise": noise.gaussian_noise,
     "gaussian_blur": blur.gaussian_blur,
+    "spatter": spatter.spatter,
     "brightness": digital.brightness,
     "contrast": digital.contrast,
     "pixelate": digital.pixelate,
