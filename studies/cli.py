@@ -1,4 +1,4 @@
-"""`python -m studies`: list, describe, fields, run, resume, front.
+"""`python -m studies`: list, describe, fields, run, resume, front, compare-corruptions, gallery.
 
 Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted (and resumable), 143 terminated (and resumable).
 """
@@ -29,6 +29,7 @@ app = typer.Typer(
 Results = Annotated[str, typer.Option("--results", help="The results root.")]
 Name = Annotated[str, typer.Argument(help="A shipped study, or the path of a YAML file.")]
 Run = Annotated[str, typer.Argument(help="A study (its newest run), or the path of a run folder.")]
+DataDir = Annotated[str, typer.Option("--data-dir", help="Where data sets lie.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value ..., e.g. trials=32 evaluate.severities=3,5", show_default=False)]
 
 
@@ -102,6 +103,25 @@ def front(name: Run, results: Results = "results") -> None:
     if tables is None:
         raise DataError(f"No trial of {run.path} has ended yet. Wait, or finish the run: python -m studies resume {run.path}")
     show_front(run, tables, our_console())
+
+
+@app.command("compare-corruptions")
+def compare_corruptions(
+    dataset: Annotated[
+        str, typer.Option(help="cifar10, cifar100, or another source of their test images in the original order.")
+    ] = "cifar10",
+    data_dir: DataDir = "data",
+    folder: Annotated[str | None, typer.Option(help="The released files.", show_default="<data-dir>/CIFAR-10-C or CIFAR-100-C")] = None,
+    images: Annotated[int | None, typer.Option(help="How many test images, evenly spaced.", show_default="all")] = None,
+    seed: Annotated[int, typer.Option(help="Of our random numbers.")] = 0,
+    names: Annotated[str, typer.Option(help="Corruptions, separated by commas.", show_default="all")] = "",
+    out: Annotated[str | None, typer.Option(help="A .csv or .parquet file to write, too.", show_default=False)] = None,
+) -> None:
+    """Compare our corruptions with the released CIFAR-10-C or CIFAR-100-C."""
+    from studies.compare_corruptions import compare_corruptions as compare
+
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    compare(our_console(), dataset=dataset, data_dir=data_dir, folder=folder, n_images=images, seed=seed, names=chosen, out=out)
 
 
 def _exit_with(work: Callable[[], int]) -> None:

@@ -45,6 +45,20 @@ def official_folder(dataset: str, data_dir: str | Path) -> Path:
     return Path(os.path.expanduser(data_dir)) / OFFICIAL_FOLDERS[dataset]
 
 
+def check_folder(folder: str | Path) -> Path:
+    """The folder as an absolute path; worth asking before a data set is loaded.
+
+    Raises:
+        MissingDataError: there is none.
+    """
+    path = Path(os.path.abspath(os.path.expanduser(folder)))
+    if not path.is_dir():
+        raise MissingDataError(
+            f"No folder {str(path)!r} of released corruptions. Unpack CIFAR-10-C.tar or CIFAR-100-C.tar there, or give its folder."
+        )
+    return path
+
+
 class OfficialCorruptions:
     """The released files of one folder, opened as they are asked for. Pickles as a path, labels and the sample of clean images.
 
@@ -71,11 +85,7 @@ class OfficialCorruptions:
             MissingDataError: no such folder, or no `labels.npy` in it.
             DataError: labels that are not `targets` five times over, another hash than the folder's list says, or an unreadable list.
         """
-        folder = Path(os.path.abspath(os.path.expanduser(folder)))
-        if not folder.is_dir():
-            raise MissingDataError(
-                f"No folder {str(folder)!r} of released corruptions. Unpack CIFAR-10-C.tar or CIFAR-100-C.tar there, or give its folder."
-            )
+        folder = check_folder(folder)
         opened = cls(folder, len(targets), *_read_sums(folder), None if clean is None else _sample(clean, len(targets)))
         labels = opened._load("labels.npy", (len(SEVERITIES) * len(targets),), "integers")
         expected = np.tile(targets, len(SEVERITIES))
