@@ -6,6 +6,7 @@ For images of 32 pixels a small matrix product is faster than a padded convoluti
 from __future__ import annotations
 
 import functools
+import math
 from typing import Literal
 
 import numpy as np
@@ -61,4 +62,28 @@ def box_resize_matrix(size_in: int, size_out: int) -> Float64:
         position = (np.arange(low, high) - center + 0.5) / filter_scale
         weights = ((position > -0.5) & (position <= 0.5)).astype(np.float64)
         matrix[row, low:high] = np.floor(weights / weights.sum() * 2**22 + 0.5)
+    return matrix
+
+
+@functools.lru_cache(maxsize=1024)
+def clipped_zoom_matrix(size: int, factor: float) -> Float64:
+    """(size, size) matrix of a bilinear zoom into the centre, factor >= 1, as the reference's use of `scipy.ndimage.zoom`.
+
+    The ceil(size / factor) pixels in the middle are drawn out to round(that * factor) pixels, first on first and last on last, and those
+    trimmed to `size`. They are never fewer than `size`, since ceil(size / factor) * factor >= size.
+    At a few sizes and factors (none at 28, 32, 64, 96, 128, 224 or 256 pixels) SciPy rounds its last coordinate beyond the last pixel
+    and returns 0 there, a black line; this matrix takes the last pixel.
+    """
+    crop = math.ceil(size / factor)
+    top = (size - crop) // 2
+    drawn = round(crop * factor)
+    trim = (drawn - size) // 2
+    step = (crop - 1) / (drawn - 1) if drawn > 1 else 0.0
+    position = np.minimum((trim + np.arange(size)) * step, crop - 1)
+    low = np.floor(position).astype(np.int64)
+    high = np.minimum(low + 1, crop - 1)
+    rows = np.arange(size)
+    matrix = np.zeros((size, size))
+    np.add.at(matrix, (rows, top + low), 1.0 - (position - low))
+    np.add.at(matrix, (rows, top + high), position - low)
     return matrix
