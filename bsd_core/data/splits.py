@@ -35,28 +35,47 @@ def stratified_split(targets: Int64, n_held: int, *, seed: int) -> tuple[Int64, 
     return np.setdiff1d(np.arange(len(targets)), held_rows), held_rows
 
 
-def subset(images: ImageSet, n: int | None, *, seed: int) -> ImageSet:
-    """A stratified, seeded subset of `n` images, or all of them where `n` is None.
+def subset_rows(targets: Int64, n: int | None, *, seed: int) -> Int64:
+    """(n,) sorted rows of a stratified, seeded subset of `n` images, or all rows where `n` is None.
+
+    Args:
+        targets: (N,) int64.
+        n: in [1, N], or None.
+        seed: see `stratified_split`.
 
     Raises:
         ConfigError: fewer than one, or more than there are.
     """
-    if n is None or n == len(images):
-        return images
-    require(1 <= n <= len(images), f"1 <= train_images <= {len(images)}, the images there are,", train_images=n)
-    _, rows = stratified_split(images.targets, n, seed=seed)
-    return images.select(rows)
+    if n is None or n == len(targets):
+        return np.arange(len(targets))
+    require(1 <= n <= len(targets), f"1 <= train_images <= {len(targets)}, the images there are,", train_images=n)
+    return stratified_split(targets, n, seed=seed)[1]
 
 
-def split_train_val(images: ImageSet, val_fraction: float, *, seed: int) -> tuple[ImageSet, ImageSet]:
-    """Split the official training images into (train, val); the test split is never touched here.
+def split_rows(targets: Int64, val_fraction: float, *, seed: int) -> tuple[Int64, Int64]:
+    """Sorted rows of (train, val): disjoint, together all of range(N).
+
+    Of a subset, `rows = subset_rows(...)`, the rows in the official training set are `rows[train]` and `rows[val]`.
 
     Raises:
         ConfigError: the fraction is not in (0, 1), or leaves one of the two without images.
     """
     require(0 < val_fraction < 1, "0 < val_fraction < 1", val_fraction=val_fraction)
-    n_val = round(val_fraction * len(images))
-    if not 0 < n_val < len(images):
-        raise ConfigError(f"val_fraction={val_fraction:g} of {len(images)} images leaves none for {'training' if n_val else 'validation'}.")
-    train, val = stratified_split(images.targets, n_val, seed=seed)
+    n_val = round(val_fraction * len(targets))
+    if not 0 < n_val < len(targets):
+        raise ConfigError(
+            f"val_fraction={val_fraction:g} of {len(targets)} images leaves none for {'training' if n_val else 'validation'}."
+        )
+    return stratified_split(targets, n_val, seed=seed)
+
+
+def subset(images: ImageSet, n: int | None, *, seed: int) -> ImageSet:
+    """The images of `subset_rows`; the same object where that is all of them."""
+    rows = subset_rows(images.targets, n, seed=seed)
+    return images if len(rows) == len(images) else images.select(rows)
+
+
+def split_train_val(images: ImageSet, val_fraction: float, *, seed: int) -> tuple[ImageSet, ImageSet]:
+    """Split the official training images into (train, val) by `split_rows`; the test split is never touched here."""
+    train, val = split_rows(images.targets, val_fraction, seed=seed)
     return images.select(train), images.select(val)

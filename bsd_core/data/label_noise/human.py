@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from bsd_core.data.images import Int64
+from bsd_core.data.label_noise.unpickle import read_integer_arrays
 from bsd_core.errors import ConfigError, DataError, shown, unknown_name
 
 # Set -> its name in the files, with the share of wrong labels that the authors' files have.
@@ -27,15 +26,6 @@ HUMAN_SETS: Final[Mapping[str, str]] = {
     "noisy": "noisy_label",  # CIFAR-100: the one answer, 40.20 %
 }
 _CLEAN: Final = "clean_label"
-# All that a pickled int64 array calls; the name of the first depends on the NumPy that wrote the file.
-_RECONSTRUCT: Any = np.empty(0).__reduce__()[0]
-_SAFE: Final[list[Any]] = [
-    (_RECONSTRUCT, "numpy.core.multiarray._reconstruct"),
-    (_RECONSTRUCT, "numpy._core.multiarray._reconstruct"),
-    np.ndarray,
-    np.dtype,
-    type(np.dtype(np.int64)),
-]
 
 
 def human_labels(path: Path, name: str, *, targets: Int64, n_classes: int, rows: Int64 | None = None) -> Int64:
@@ -99,14 +89,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return dict(arrays)
-        with torch.serialization.safe_globals(_SAFE):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        return read_integer_arrays(path)
     except Exception as error:  # torch raises whatever a foreign file makes it stumble over
         # Not torch's own words: they advise to read the file in a way that would execute what is in it.
-        raise DataError(f"{path}: refused, and nothing in it was executed: damaged, or it holds more than arrays of int64.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: expected a dictionary of label arrays, but it holds a {type(content).__name__}.")
-    return content
+        raise DataError(f"{path}: refused, and nothing in it was executed: damaged, or it holds more than arrays of integers.") from error
 
 
 def _labels(path: Path, content: Mapping[str, Any], key: str) -> Int64:
@@ -114,7 +100,7 @@ def _labels(path: Path, content: Mapping[str, Any], key: str) -> Int64:
         raise DataError(
             f"{path}: has no {key!r}, so it is no CIFAR-N file. It has: {', '.join(shown(name) for name in list(content)[:8])}."
         )
-    labels: npt.NDArray[Any] | Any = content[key]
+    labels = content[key]
     if not isinstance(labels, np.ndarray) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         what = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
         raise DataError(f"{path}: expected {key!r} as an integer array of shape (M,), but it is {what}.")
