@@ -220,14 +220,14 @@ def _sample(clean: Pixels, n_images: int) -> tuple[Int64, UInt8]:
 
 
 def matched_share(corrupted: UInt8, clean: UInt8) -> float:
-    """The share of corrupted images that resemble their own clean image more than any other: (n, ...) and (n, ...) -> fraction.
+    """The share of corrupted images that resemble their own clean image more than any other: twice (n, H, W, C) -> fraction.
 
-    Resemblance is the correlation of the pixels, so brightness and contrast play no part.
+    Resemblance is the correlation of the values less each channel's mean, so brightness, tint and contrast play no part.
     """
 
     def standardised(images: UInt8) -> npt.NDArray[np.float32]:
-        x = images.reshape(len(images), -1).astype(np.float32)
-        x -= x.mean(1, keepdims=True)
+        x = images.astype(np.float32)
+        x = (x - x.mean((1, 2), keepdims=True)).reshape(len(x), -1)
         scaled: npt.NDArray[np.float32] = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-6)
         return scaled
 
