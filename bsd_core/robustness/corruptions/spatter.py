@@ -31,16 +31,17 @@ def spatter(images: Tensor, parameter: tuple[float, float, float, float, float, 
         mask = water_mask(grey_levels(layer).permute(1, 2, 0).contiguous()).mul_(weight)
         return add_water(images, mask.permute(2, 0, 1))
     rows, columns = (gaussian_blur_matrix(size, weight) for size in layer.shape[1:])
-    mask = apply_separable((layer > threshold).float(), rows, columns)
-    mask.masked_fill_(mask < 0.8, 0.0)
+    mask = apply_separable((layer > threshold).double(), rows, columns)
+    mask = mask.masked_fill_(mask < 0.8, 0.0).float()
     x = images.float().mul_(1.0 - mask[:, None])
     return x.addcmul_(mask[:, None], _colour(MUD, images)).clamp_(0.0, 255.0).to(torch.uint8)
 
 
 def liquid_layer(images: Tensor, mean: float, spread: float, blur: float, threshold: float, field: RandomField) -> Tensor:
-    """Gaussian noise of one value a pixel, blurred, 0 below the threshold: (N, H, W) float32."""
+    """Gaussian noise of one value a pixel, blurred, 0 below the threshold: (N, H, W) float64."""
     n, _, height, width = images.shape
-    noise = field.normal(height * width).reshape(n, height, width)
+    # In float64, so that no value comes near enough to the threshold to fall on its other side in another batch or on another device.
+    noise = field.normal(height * width).view(n, height, width).double()
     rows, columns = (gaussian_blur_matrix(size, blur) for size in (height, width))
     layer = apply_separable(noise, rows, columns).mul_(spread).add_(mean)
     return layer.masked_fill_(layer < threshold, 0.0)
