@@ -5,6 +5,8 @@ bound  what no trainer can avoid: the forward and backward passes that the metho
        own, replayed on constant batches of the same sizes, in the same modes, with the same optimiser, precision and compilation
 ratio  bound / ours by time, in rounds that alternate between the two, so that a machine whose speed drifts drifts for both
 
+`--corruptions` times the corruptions instead.
+
 On a GPU `limit` is the share of the arithmetic that the card does in a large matrix product of the same precision, measured in the same
 run. On a CPU there is no such number: libraries convolve with fewer operations than the count says.
 """
@@ -287,11 +289,13 @@ def _parser(on_gpu: bool) -> argparse.ArgumentParser:
     parser.add_argument("--batch-sizes", nargs="+", type=int, default=[128, 512] if on_gpu else [128])
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--steps", type=int, default=100 if on_gpu else 12, help="of one round")
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, help="9, or 3 for --corruptions")
     parser.add_argument("--threads", type=int, default=1, help="on a CPU")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--compile", default="auto")
+    parser.add_argument("--corruptions", action="store_true", help="time every corruption at every severity instead, and nothing else")
+    parser.add_argument("--images", type=int, default=10_000, help="of --corruptions")
     parser.add_argument("--time-to", type=float, metavar="ACCURACY", help="train on --dataset to this test accuracy instead, e.g. 0.94")
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--data-dir", default="data")
@@ -304,13 +308,22 @@ def main(arguments: list[str]) -> None:
     from bsd_core.__main__ import choose_device
 
     options = _parser(torch.cuda.is_available()).parse_args(arguments)
-    require(options.rounds >= 2, "rounds >= 2", rounds=options.rounds)
+    rounds = options.rounds if options.rounds is not None else 3 if options.corruptions else 9
+    require(rounds >= 2, "rounds >= 2", rounds=rounds)
+    require(options.images >= 1, "images >= 1", images=options.images)
+    require(options.image_size >= 1, "image_size >= 1", image_size=options.image_size)
     require(options.steps >= 2, "steps >= 2", steps=options.steps)
     require(options.threads >= 1, "threads >= 1", threads=options.threads)
     device = choose_device(options.device)
     keep_freed_memory()
     torch.set_num_threads(options.threads)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu, {options.threads} threads"
+    if options.corruptions:
+        from bsd_core.bench_corruptions import run
+
+        print(f"{name}, torch {torch.__version__}")
+        run(n_images=options.images, size=options.image_size, device=device, rounds=rounds)
+        return
     print(f"{name}, torch {torch.__version__}, {options.model}, {options.image_size} px")
     if options.time_to is not None:
         config = TrainConfig(
@@ -341,7 +354,7 @@ def main(arguments: list[str]) -> None:
         train = TrainConfig(epochs=100_000, batch_size=batch_size, learning_rate=0.01, precision=options.precision, compile=options.compile)
         augment = AugmentConfig(crop_padding=4, flip=True)
         for result in measure_methods(
-            options.methods, images, model=options.model, width=options.width, train=train, augment=augment, rounds=options.rounds
+            options.methods, images, model=options.model, width=options.width, train=train, augment=augment, rounds=rounds
         ):
             share = "" if limit is None else f"{result.images_per_second / limit:.1%}"
             ratio = f"{result.ratio.median:.2f} ({result.ratio.low:.2f} to {result.ratio.high:.2f})"
