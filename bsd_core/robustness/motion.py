@@ -13,12 +13,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from bsd_core.errors import require
+from bsd_core.robustness.pixels import blocks, rows_of_plane
 
 # Weights are multiples of 2**-16. A weighted sum of grey levels then has 24 bits at most and is exact in float32, whatever the order in
 # which it is added, so it is the same in every batch and on every device.
 _UNITS = 2**16
-_VALUES_ON_CPU = 2**17  # a block stays in the cache while all taps are added; a GPU wants long launches
-_VALUES_ON_GPU = 2**25
 
 
 def motion_blur(images: Tensor, *, radius: float, sigma: float, degrees: Tensor) -> Tensor:
@@ -52,10 +51,7 @@ def motion_blur(images: Tensor, *, radius: float, sigma: float, degrees: Tensor)
     weights = trail_weights(radius, sigma)
     x, y = trail_offsets(angles.numpy(), radius=radius, n=len(weights))
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
-    values = _VALUES_ON_CPU if images.device.type == "cpu" else _VALUES_ON_GPU
-    step = max(1, values // max(1, images[:1].numel()))
-    for start in range(0, len(images), step):
-        rows = slice(start, start + step)
+    for rows in blocks(images):
         out[order[rows]] = _average(images[order[rows]], weights, x[rows], y[rows])
     return out
 
@@ -83,7 +79,7 @@ def trail_offsets(degrees: npt.NDArray[np.float64], *, radius: float, n: int) ->
 
 def _average(images: Tensor, weights: tuple[float, ...], x: npt.NDArray[np.int64], y: npt.NDArray[np.int64]) -> Tensor:
     """The weighted sum of shifted images, truncated. Images with equal offsets at a tap are added as one slice."""
-    n, channels, height, width = images.shape
+    height, width = images.shape[2:]
     left, right, above, below = (max(0, int(reach)) for reach in (-x.min(), x.max(), -y.min(), y.max()))
     padded = pad(images.float(), (left, right, above, below), mode="replicate")
     # Rows keep their padding, so that a shift in both directions is one shift of a flat plane; what falls between rows is thrown away.
@@ -91,13 +87,11 @@ def _average(images: Tensor, weights: tuple[float, ...], x: npt.NDArray[np.int64
     plane = padded.flatten(2)
     length = (height - 1) * stride + width
     first = above * stride + left
-    total = torch.empty((n, channels, height * stride), device=images.device)
-    sums = total[:, :, :length]
-    torch.mul(plane[:, :, first : first + length], weights[0], out=sums)
+    sums = plane[:, :, first : first + length] * weights[0]
     for tap in range(1, len(weights)):
         shifts = y[:, tap] * stride + x[:, tap]
-        edges = [0, *(np.flatnonzero(np.diff(shifts)) + 1).tolist(), n]
+        edges = [0, *(np.flatnonzero(np.diff(shifts)) + 1).tolist(), len(images)]
         for low, high in itertools.pairwise(edges):
             start = first + int(shifts[low])
             sums[low:high].add_(plane[low:high, :, start : start + length], alpha=weights[tap])
-    return total.view(n, channels, height, stride)[..., :width].to(torch.uint8)
+    return rows_of_plane(sums, height, width, stride).to(torch.uint8)

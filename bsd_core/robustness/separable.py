@@ -25,6 +25,14 @@ def apply_separable(x: Tensor, rows: Float64, columns: Float64) -> Tensor:
 
 
 @functools.lru_cache(maxsize=256)
+def gaussian_weights(sigma: float, *, truncate: float = 4.0) -> tuple[float, ...]:
+    """The weights of a Gaussian filter at distance 0, 1, ..., round(truncate * sigma) pixels, bit for bit as SciPy's."""
+    radius = int(truncate * sigma + 0.5)
+    kernel = np.exp(-0.5 / (sigma * sigma) * np.arange(-radius, radius + 1) ** 2)
+    return tuple((kernel / kernel.sum())[radius:].tolist())
+
+
+@functools.lru_cache(maxsize=256)
 def gaussian_blur_matrix(size: int, sigma: float, *, truncate: float = 4.0, border: Literal["nearest", "reflect"] = "nearest") -> Float64:
     """(size, size) matrix of a Gaussian filter, as scipy's `gaussian_filter`.
 
@@ -34,10 +42,10 @@ def gaussian_blur_matrix(size: int, sigma: float, *, truncate: float = 4.0, bord
         truncate: the kernel is cut at round(truncate * sigma) pixels and normalised.
         border: replicate the edge pixel (a a | a b c), or reflect about the edge (b a | a b c), as SciPy names them.
     """
-    radius = int(truncate * sigma + 0.5)
+    half = gaussian_weights(sigma, truncate=truncate)
+    radius = len(half) - 1
     offsets = np.arange(-radius, radius + 1)
-    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel /= kernel.sum()
+    kernel = np.array(half)[np.abs(offsets)]
     matrix = np.zeros((size, size))
     for row in range(size):
         sources = row + offsets
