@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import signal
@@ -8,13 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import bsd_core
 from bsd_core.__main__ import choose_device, main
 from bsd_core.config import TrainConfig, recipe_config
-from bsd_core.errors import ConfigError
+from bsd_core.data.sources import load_source
+from bsd_core.errors import ConfigError, DataError
 from bsd_core.methods import METHODS
 from bsd_core.train import Recipe
 
@@ -65,6 +68,17 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
         (["--set", "discount=much"], "Setting 'discount' of 'bsd' must be a number, but got 'much'."),
         (["--set", "discount=2"], "`0 < discount <= 1` must hold, but got discount=2.0."),
         (["--noise", "symmetric", "--noise-rate", "1.2"], "`0 <= noise_rate < 1` must hold, but got noise_rate=1.2."),
+        (["--noise", "pairflip"], "Give --noise and --noise-rate together, but got --noise pairflip --noise-rate 0."),
+        (["--noise-rate", "0.2"], "Give --noise and --noise-rate together, but got --noise none --noise-rate 0.2."),
+        (["--noise", "saved", "--noise-rate", "0.2"], "--noise saved takes no --noise-rate: the file says which labels are wrong"),
+        (["--noise", "confusion"], "--noise confusion needs --noise-file."),
+        (["--noise", "human", "--noise-file", "h.pt"], "--noise human needs --noise-set."),
+        (["--noise-file", "m.csv"], "--noise none takes no --noise-file."),
+        (["--noise", "confusion", "--noise-file", "m.csv", "--noise-set", "worse"], "--noise confusion takes no --noise-set."),
+        (["--noise", "confusion", "--noise-file", "no/m.csv"], "No such file: 'no/m.csv'."),
+        (["--noise", "human", "--noise-file", "no/h.pt", "--noise-set", "worse"], "No such file: 'no/h.pt'."),
+        (["--noise", "saved", "--noise-file", "no/labels.parquet"], "No such file: 'no/labels.parquet'."),
+        (["--save-labels", "/"], "Cannot write '/'"),
         (["--epochs", "0"], "`epochs is a whole number >= 1` must hold, but got epochs=0."),
         (["--train-images", "20"], "The training split has 16 images, fewer than one batch (64)."),
         (["--recipe", "cskd"], "Unknown recipe 'cskd'. Known: cs_kd, focal_calibration, ps_kd. Did you mean 'cs_kd'?"),
@@ -99,7 +113,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--noise", "pairflip"], ["--epochs", "many"], ["--no-such-option"]])
+@pytest.mark.parametrize("arguments", [["--noise", "pairflop"], ["--epochs", "many"], ["--no-such-option"]])
 def test_arguments_that_cannot_be_parsed_have_exit_code_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +211,50 @@ def test_saved_weights_are_a_teacher(tmp_path: Path, capsys: pytest.CaptureFixtu
     main([*QUICK, "--save", str(weights)])
     main([*QUICK, "--method", "kd", "--set", f"teacher={weights}"])
     assert "kd on digits" in capsys.readouterr().out
+
+
+def labels_trained_on(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The (given, true) training labels of a command, which stops before it trains."""
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def build(recipe: Recipe, images: object, given: torch.Tensor, *, true: torch.Tensor, **more: object) -> None:
+        seen.append((given, true))
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("bsd_core.__main__.Trainer", build)
+    with pytest.raises(ConfigError, match="enough"):
+        main(["--train-images", "150", *arguments])
+    return seen[0]
+
+
+@pytest.mark.parametrize(("kind", "n_wrong"), [("symmetric", 36), ("pairflip", 36), ("asymmetric", 36), ("instance", 36)])
+def test_every_kind_of_noise_can_be_asked_for(kind: str, n_wrong: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given, true = labels_trained_on(monkeypatch, "--noise", kind, "--noise-rate", "0.3")
+    # instance: binomial, with a spread of 5
+    assert int((given != true).sum()) == pytest.approx(n_wrong, abs=15 if kind == "instance" else 0)
+
+
+def test_a_confusion_matrix_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.json").write_text(json.dumps(np.roll(np.eye(10), 1, axis=1).tolist()), encoding="utf-8")
+    given, true = labels_trained_on(monkeypatch, "--noise", "confusion", "--noise-file", str(tmp_path / "m.json"))
+    assert torch.equal(given, (true + 1) % 10)
+
+
+def test_human_labels_come_from_a_file_of_the_whole_training_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    official = load_source("digits").train.targets
+    np.savez(tmp_path / "h.npz", clean_label=official, worse_label=(official + 3) % 10)
+    given, true = labels_trained_on(monkeypatch, "--noise", "human", "--noise-file", str(tmp_path / "h.npz"), "--noise-set", "worse")
+    assert torch.equal(given, (true + 3) % 10)
+
+
+def test_labels_that_one_run_saved_are_those_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = str(tmp_path / "labels.parquet")
+    given, true = labels_trained_on(monkeypatch, "--noise", "symmetric", "--noise-rate", "0.3", "--save-labels", file)
+    again, same = labels_trained_on(monkeypatch, "--noise", "saved", "--noise-file", file)
+    assert torch.equal(again, given)
+    assert torch.equal(same, true)
+    with pytest.raises(DataError, match=r"split 'train' lacks \d+ rows of the official training set.* Use the same data set"):
+        main(["--train-images", "150", "--seed", "1", "--noise", "saved", "--noise-file", file])
 
 
 def test_the_benchmark_needs_torch_and_numpy_only() -> None:

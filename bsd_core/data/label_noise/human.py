@@ -82,9 +82,9 @@ def _check_same_data(path: Path, clean: Int64, targets: Int64) -> None:
 def _read(path: Path) -> Mapping[str, Any]:
     """The arrays of a file by their names."""
     if not path.is_file():
-        raise DataError(f"No such file: {shown(path)}.")
+        raise DataError(f"No such file: {shown(path, limit=300)}.")
     if path.suffix not in (".npz", ".pt"):
-        raise DataError(f"Human labels are read from .pt and .npz files, but got {shown(path)}.")
+        raise DataError(f"Human labels are read from .pt and .npz files, but got {shown(path, limit=300)}.")
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:

@@ -161,7 +161,7 @@ def _read(path: Path) -> tuple[Any, NoiseRecord]:
     import pyarrow.parquet as pq
 
     if not path.is_file():
-        raise DataError(f"No such file: {shown(path)}.")
+        raise DataError(f"No such file: {shown(path, limit=300)}.")
     try:
         table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:

@@ -15,7 +15,7 @@ from bsd_core.errors import DataError, one_line, shown
 Float64 = npt.NDArray[np.float64]
 
 _SUFFIXES: Final = (".csv", ".json", ".npy")
-_TOLERANCE: Final = 1e-6  # of a row's sum: matrices are often written with six digits
+_TOLERANCE: Final = 1e-6  # of a row's sum: matrices are written with rounded digits
 
 
 def load_transition_matrix(path: Path, n_classes: int) -> Float64:
@@ -32,9 +32,9 @@ def load_transition_matrix(path: Path, n_classes: int) -> Float64:
         DataError: no such file, another ending, not numbers in K equal rows, or no transition matrix.
     """
     if not path.is_file():
-        raise DataError(f"No such file: {shown(path)}.")
+        raise DataError(f"No such file: {shown(path, limit=300)}.")
     if path.suffix not in _SUFFIXES:
-        raise DataError(f"A confusion matrix is read from {', '.join(_SUFFIXES)}, but got {shown(path)}.")
+        raise DataError(f"A confusion matrix is read from {', '.join(_SUFFIXES)}, but got {shown(path, limit=300)}.")
     try:
         matrix = _read(path)
     except (OSError, ValueError, TypeError, EOFError, RecursionError) as error:

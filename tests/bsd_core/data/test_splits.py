@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsd_core.data.splits import split_train_val, stratified_split, subset
+from bsd_core.data.splits import split_rows, split_train_val, stratified_split, subset, subset_rows
 from bsd_core.errors import ConfigError
 from tests._dummies import PROPERTY, make_image_set
 
@@ -90,3 +90,32 @@ def test_a_subset_is_stratified_and_all_where_enough_is_asked() -> None:
     assert subset(images, 30, seed=0) is images
     with pytest.raises(ConfigError, match=r"`1 <= train_images <= 30, the images there are,` must hold, but got train_images=99"):
         subset(images, 99, seed=0)
+
+
+def test_rows_of_a_split_of_a_subset_lead_to_the_official_images() -> None:
+    official = make_image_set(60, n_classes=3)
+    chosen = subset_rows(official.targets, 30, seed=1)
+    train, val = split_rows(official.targets[chosen], 0.2, seed=2)
+    images = split_train_val(subset(official, 30, seed=1), 0.2, seed=2)
+    for rows, part in zip((chosen[train], chosen[val]), images, strict=True):
+        assert np.array_equal(official.images[rows], part.images)
+        assert np.array_equal(official.targets[rows], part.targets)
+
+
+def test_rows_of_the_whole_set_are_all_rows() -> None:
+    targets = np.arange(7) % 2
+    assert subset_rows(targets, None, seed=0).tolist() == subset_rows(targets, 7, seed=0).tolist() == list(range(7))
+
+
+@pytest.mark.parametrize(
+    ("val_fraction", "message"),
+    [
+        (0.0, r"`0 < val_fraction < 1` must hold, but got val_fraction=0\.0"),
+        (1.0, r"val_fraction=1\.0"),
+        (0.01, r"val_fraction=0\.01 of 10 images leaves none for validation"),
+        (0.99, r"val_fraction=0\.99 of 10 images leaves none for training"),
+    ],
+)
+def test_a_split_that_leaves_a_part_empty_is_refused(val_fraction: float, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split_rows(np.arange(10) % 2, val_fraction, seed=0)
