@@ -1,40 +1,84 @@
-"""Colours as hue, saturation and value, in batches; operation by operation as scikit-image, so float64 results have the same bits."""
+"""Hue, saturation and value, in batches; results have the bits of scikit-image's `rgb2hsv`, a change and `hsv2rgb` in float64.
+
+A pixel is turned to its leading channel and the two that follow it in the circle red, green, blue. Its hue is then a fraction
+d = (next - previous) / (largest - smallest) in [-1, 1) about the leading colour, and of the three new channels only the middle one depends
+on it. So three planes are computed in place of eighteen, and no value is looked up.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-
-def rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, 3, H, W) float64 in [0, 1] -> hue, saturation, value, each (N, H, W)."""
-    red, green, blue = x.unbind(1)
-    value = x.amax(1)
-    delta = value - x.amin(1)
-    grey = delta == 0
-    saturation = torch.where(grey, 0.0, delta / value)
-    # Where several channels are the largest, the last rule wins.
-    hue = torch.where(red == value, (green - blue) / delta, 0.0)
-    hue = torch.where(green == value, 2.0 + (blue - red) / delta, hue)
-    hue = torch.where(blue == value, 4.0 + (red - green) / delta, hue)
-    hue = torch.where(grey, 0.0, torch.remainder(hue / 6.0, 1.0))
-    return hue, saturation, value
+_TINY = 1e-9  # below any difference of grey levels: keeps 0 / 0 of grey pixels at 0
 
 
-def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """The inverse of `rgb_to_hsv`: (N, 3, H, W)."""
-    sector = torch.floor(hue * 6.0)
-    fraction = hue * 6.0 - sector
-    low = value * (1.0 - saturation)
-    falling = value * (1.0 - fraction * saturation)
-    rising = value * (1.0 - (1.0 - fraction) * saturation)
-    choices = torch.stack(
-        [
-            torch.stack([value, falling, low, low, rising, value], dim=1),
-            torch.stack([rising, value, value, falling, low, low], dim=1),
-            torch.stack([low, low, rising, value, value, falling], dim=1),
-        ],
-        dim=1,
-    )  # (N, 3, 6, H, W)
-    which = (sector.to(torch.int64) % 6)[:, None, None].expand(-1, 3, 1, -1, -1)
-    return choices.gather(2, which)[:, :, 0]
+def change_hsv(
+    images: Tensor, *, saturation: Callable[[Tensor], Tensor] | None = None, value: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
+    """Change the saturation or the value (the largest channel) of colours, keep their hue, and truncate to grey levels.
+
+    A grey pixel has saturation 0 and the hue of red.
+
+    Args:
+        images: (N, 3, H, W) uint8, RGB.
+        saturation: maps float64 (N, H, W) saturations in [0, 1] to new ones in [0, 1]; may work in place.
+        value: likewise for values.
+
+    Returns:
+        (N, 3, H, W) uint8.
+    """
+    red, green, blue = images.unbind(1)
+    # Of two that are equally large the one leads that comes later in the circle: then d is -1, and never 1.
+    green_leads = _mask((green >= red) & (green > blue))
+    blue_leads = _mask((blue >= green) & (blue > red))
+    red_leads = (green_leads | blue_leads).bitwise_not_()
+    following = _select(green_leads, blue, _select(blue_leads, red, green))
+    previous = _select(green_leads, red, _select(blue_leads, green, blue))
+    rising = (following >= previous).view(torch.uint8)  # the next channel is the middle one
+
+    high = _unit(torch.maximum(torch.maximum(red, green), blue))
+    x, y = _unit(following), _unit(previous)
+    delta = high - torch.minimum(x, y)
+    share = delta / high.clamp(min=_TINY)  # the saturation
+    turn = x.sub_(y).div_(delta.clamp_(min=_TINY))
+    turn.add_((green_leads & 2).bitwise_or_(blue_leads & 4)).div_(6.0)
+    turn.sub_(turn.floor()).mul_(6.0)  # the hue in sixths of the circle
+    below = turn.sub_(turn.floor()).sub_(rising).abs_()  # how far the middle channel is below the largest: 1 is at the smallest
+    if saturation is not None:
+        share = saturation(share)
+    if value is not None:
+        high = value(high)
+    middle = _levels(below.mul_(share).neg_().add_(1.0).mul_(high))
+    low = _levels(share.neg_().add_(1.0).mul_(high))
+    top = _levels(high)
+
+    following = _select(rising.neg_(), middle, low)
+    previous = middle.bitwise_xor_(low).bitwise_xor_(following)  # the other of the two
+    channels = [
+        _select(red_leads, top, _select(green_leads, previous, following)),
+        _select(green_leads, top, _select(blue_leads, previous, following)),
+        _select(blue_leads, top, _select(red_leads, previous, following)),
+    ]
+    return torch.stack(channels, dim=1)
+
+
+def _unit(levels: Tensor) -> Tensor:
+    return levels.double().div_(255.0)
+
+
+def _levels(x: Tensor) -> Tensor:
+    """[0, 1] to grey levels, truncated. `x` stays."""
+    return (x * 255.0).to(torch.uint8)
+
+
+def _mask(condition: Tensor) -> Tensor:
+    """All bits set where it holds: uint8 of 0 and 255."""
+    return condition.view(torch.uint8).neg_()
+
+
+def _select(mask: Tensor, yes: Tensor, no: Tensor) -> Tensor:
+    """`yes` where the mask is set, else `no`; on bytes many times faster than torch.where on a CPU."""
+    return yes.bitwise_xor(no).bitwise_and_(mask).bitwise_xor_(no)
