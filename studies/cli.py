@@ -124,6 +124,25 @@ def compare_corruptions(
     compare(our_console(), dataset=dataset, data_dir=data_dir, folder=folder, n_images=images, seed=seed, names=chosen, out=out)
 
 
+@app.command()
+def gallery(
+    out: Annotated[str, typer.Option(help="A .png, .svg or .pdf file to write.")],
+    dataset: Annotated[str, typer.Option(help="Any data set that a study can use.")] = "digits",
+    data_dir: DataDir = "data",
+    index: Annotated[int, typer.Option(help="Row of the training set.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the corruptions.")] = 0,
+    severities: Annotated[str, typer.Option(help="Separated by commas.")] = "1,2,3,4,5",
+) -> None:
+    """Draw one training image under every corruption and perturbation."""
+    from studies.gallery import gallery as draw
+
+    try:
+        chosen = [int(severity) for severity in severities.split(",")]
+    except ValueError:
+        raise ConfigError(f"--severities takes numbers from 1 to 5 separated by commas, but got {shown(severities)}.") from None
+    draw(our_console(), dataset=dataset, out=out, data_dir=data_dir, index=index, seed=seed, severities=chosen)
+
+
 def _exit_with(work: Callable[[], int]) -> None:
     """Leave with the code that `work` gives; an interrupt outside the search is said, too."""
     try:
