@@ -1,6 +1,6 @@
 """`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
 
-`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`) runs one of them.
+`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`) runs one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bsd_core.accelerate import keep_freed_memory
 from studies.provenance import processor
-from tests.benchmarks import bench_decode, bench_evaluate, bench_memory, bench_reference, bench_step, bench_study
+from tests.benchmarks import bench_corruptions, bench_decode, bench_evaluate, bench_memory, bench_reference, bench_step, bench_study
 
 
 def _step(console: Console) -> None:
@@ -74,15 +74,26 @@ def _decode(console: Console) -> None:
     bench_decode.main()
 
 
+def _corruptions(console: Console) -> None:
+    bench_corruptions.main()
+
+
 def main() -> None:
     """Run what the arguments name, or everything."""
     console = Console(width=110)
     keep_freed_memory()  # as every process that trains does
-    chosen = sys.argv[1:] or ["step", "study", "reference", "evaluate", "memory", "decode"]
     cores = len(os.sched_getaffinity(0))
     console.print(f"{processor()}, {cores} cores usable, torch {torch.__version__}\n", highlight=False)
-    parts = {"step": _step, "study": _study, "reference": _reference, "evaluate": _evaluate, "memory": _memory, "decode": _decode}
-    for name in chosen:
+    parts = {
+        "step": _step,
+        "study": _study,
+        "reference": _reference,
+        "evaluate": _evaluate,
+        "memory": _memory,
+        "decode": _decode,
+        "corruptions": _corruptions,
+    }
+    for name in sys.argv[1:] or parts:
         parts[name](console)
 
 
