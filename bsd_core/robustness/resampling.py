@@ -1,14 +1,14 @@
 """One geometric map for all images: every output pixel is a bilinear mean of the same four input pixels, whatever the image.
 
-Pixels stand first and images last, (P, M) with M = N * C, so that a tap is a copy of whole rows. Two arithmetics, since results are
-truncated or rounded to grey levels and shall have the same bits: Pillow's (float64, truncated) and OpenCV's (1/32 pixel, 15-bit weights).
+Pixels stand first and images last, (P, M) with M = N * C, so that a tap is a copy of whole rows; a last row is black, for what lies
+outside. Two arithmetics, since results are truncated or rounded to grey levels and shall have the same bits: Pillow's (float64, truncated)
+and OpenCV's (1/32 pixel, 15-bit weights).
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -25,13 +25,15 @@ _BLOCK: Final = 2**14  # values that are worked on at a time on a CPU, so that t
 
 
 def pixels_first(images: Tensor) -> Tensor:
-    """(N, C, H, W) -> (H * W, N * C)."""
+    """(N, C, H, W) -> (H * W + 1, N * C), the last row 0."""
     n, channels, height, width = images.shape
-    return images.permute(2, 3, 0, 1).reshape(height * width, n * channels)
+    pixels = images.new_zeros(height * width + 1, n * channels)
+    pixels[:-1].view(height, width, n, channels).copy_(images.permute(2, 3, 0, 1))
+    return pixels
 
 
 def images_first(pixels: Tensor, shape: torch.Size) -> Tensor:
-    """The inverse of `pixels_first` for images of the given shape."""
+    """(H * W, N * C) -> (N, C, H, W), given that shape."""
     n, channels, height, width = shape
     return pixels.view(height, width, n, channels).permute(2, 3, 0, 1).contiguous()
 
@@ -53,7 +55,7 @@ def resample_affine(pixels: Tensor, affine: Affine, *, height: int, width: int) 
     """Bilinear, 0 outside, truncated: bit for bit Pillow's Image.transform(size, AFFINE, affine, BILINEAR).
 
     Args:
-        pixels: (H * W, M) uint8.
+        pixels: (H * W + 1, M) uint8, of `pixels_first`.
         affine: from output to input, in pixels; the centre of the first pixel is (0.5, 0.5).
         height: H.
         width: W.
@@ -61,15 +63,14 @@ def resample_affine(pixels: Tensor, affine: Affine, *, height: int, width: int) 
     Returns:
         (H * W, M) uint8.
     """
-    taps = _affine_taps(affine, height, width, pixels.device)
-    out = torch.zeros_like(pixels)
-    for block in _blocks(len(taps.targets), pixels):
+    sources, right, down = _affine_taps(affine, height, width, pixels.device)
+    out = pixels.new_empty(height * width, pixels.shape[1])
+    for block in _blocks(out):
         # By way of float32 and int16: torch converts between uint8 and float64 several times more slowly.
-        top_left, top_right, low_left, low_right = (pixels.index_select(0, source[block]).float().double() for source in taps.sources)
-        top = top_right.sub_(top_left).mul_(taps.right[block]).add_(top_left)
-        low = low_right.sub_(low_left).mul_(taps.right[block]).add_(low_left)
-        levels = low.sub_(top).mul_(taps.down[block]).add_(top).to(torch.int16).to(torch.uint8)
-        out.index_copy_(0, taps.targets[block], levels)
+        top_left, top_right, low_left, low_right = (pixels.index_select(0, source[block]).float().double() for source in sources)
+        top = top_right.sub_(top_left).mul_(right[block]).add_(top_left)
+        low = low_right.sub_(low_left).mul_(right[block]).add_(low_left)
+        out[block] = low.sub_(top).mul_(down[block]).add_(top).to(torch.int16)
     return out
 
 
@@ -77,7 +78,7 @@ def resample_perspective(pixels: Tensor, matrix: Float64, *, height: int, width:
     """Bilinear, 0 outside, rounded: OpenCV's warpPerspective(image, matrix, (W, H)), with its 1/32 pixel and 15-bit weights.
 
     Args:
-        pixels: (H * W, M) uint8.
+        pixels: (H * W + 1, M) uint8, of `pixels_first`.
         matrix: (3, 3) from input to output, homogeneous; the centre of the first pixel is (0, 0).
         height: H.
         width: W.
@@ -86,44 +87,36 @@ def resample_perspective(pixels: Tensor, matrix: Float64, *, height: int, width:
         (H * W, M) uint8.
     """
     sources, weights = _perspective_taps(tuple(matrix.flatten().tolist()), height, width, pixels.device)
-    out = torch.empty_like(pixels)
-    for block in _blocks(len(pixels), pixels):
+    out = pixels.new_empty(height * width, pixels.shape[1])
+    for block in _blocks(out):
         # Weights are integers that sum to 2**15, so every sum is exact in float32.
         total = torch.full((), 2.0**14, device=pixels.device)
         for source, weight in zip(sources, weights, strict=True):
             total = pixels.index_select(0, source[block]).float().mul_(weight[block]).add_(total)
-        out[block] = total.mul_(2.0**-15).to(torch.int16).to(torch.uint8)
+        out[block] = total.mul_(2.0**-15).to(torch.int16)
     return out
 
 
-@dataclass(frozen=True)
-class _AffineTaps:
-    """Of the output pixels that lie inside: which they are, four input pixels, and how far to go from left to right and down."""
-
-    targets: Tensor  # (P,) int64
-    sources: Tensor  # (4, P) int64
-    right: Tensor  # (P, 1) float64 in [0, 1)
-    down: Tensor  # (P, 1)
-
-
 @functools.lru_cache(maxsize=512)
-def _affine_taps(affine: Affine, height: int, width: int, device: torch.device) -> _AffineTaps:
+def _affine_taps(affine: Affine, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """(4, H * W) int64 input pixels, and how far to go from left to right and from top to low: each (H * W, 1) float64 in [0, 1)."""
     a, b, c, d, e, f = affine
-    y, x = np.mgrid[0:height, 0:width] + 0.5
+    y, x = (grid.ravel() for grid in np.mgrid[0:height, 0:width] + 0.5)
     u, v = a * x + b * y + c, d * x + e * y + f
     inside = (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    u, v = u[inside] - 0.5, v[inside] - 0.5
+    u, v = u - 0.5, v - 0.5
     left, top = np.floor(u), np.floor(v)
     columns = [np.clip(left + k, 0, width - 1).astype(np.int64) for k in (0, 1)]
     rows = [np.clip(top + k, 0, height - 1).astype(np.int64) for k in (0, 1)]
-    sources = np.stack([row * width + column for row in rows for column in columns])
-    parts = (np.flatnonzero(inside), sources, (u - left)[:, None], (v - top)[:, None])
-    return _AffineTaps(*(torch.from_numpy(part).to(device) for part in parts))
+    sources = np.stack([np.where(inside, row * width + column, height * width) for row in rows for column in columns])
+    parts = (sources, (u - left)[:, None], (v - top)[:, None])
+    sources, right, down = (torch.from_numpy(part).to(device) for part in parts)
+    return sources, right, down
 
 
 @functools.lru_cache(maxsize=128)
 def _perspective_taps(matrix: tuple[float, ...], height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(4, H * W) int64 input pixels and (4, H * W, 1) float32 weights, 0 where a tap lies outside."""
+    """(4, H * W) int64 input pixels and (4, H * W, 1) float32 weights."""
     inverse = np.linalg.inv(np.array(matrix).reshape(3, 3))
     y, x = np.mgrid[0:height, 0:width]
     u, v, w = np.tensordot(inverse, np.stack([x, y, np.ones_like(x)]), axes=1)
@@ -134,11 +127,11 @@ def _perspective_taps(matrix: tuple[float, ...], height: int, width: int, device
             row, column = (v >> 5) + down, (u >> 5) + right
             inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
             share = np.abs(32 * (1 - right) - (u & 31)) * np.abs(32 * (1 - down) - (v & 31)) * 32
-            sources.append(np.where(inside, row * width + column, 0))
-            weights.append(np.where(inside, share, 0).astype(np.float32)[:, None])
+            sources.append(np.where(inside, row * width + column, height * width))
+            weights.append(share.astype(np.float32)[:, None])
     return torch.from_numpy(np.stack(sources)).to(device), torch.from_numpy(np.stack(weights)).to(device)
 
 
-def _blocks(n_rows: int, pixels: Tensor) -> list[slice]:
-    step = max(1, _BLOCK // max(1, pixels.shape[1])) if pixels.device.type == "cpu" else max(1, n_rows)
-    return [slice(start, start + step) for start in range(0, n_rows, step)]
+def _blocks(out: Tensor) -> list[slice]:
+    step = max(1, _BLOCK // max(1, out.shape[1])) if out.device.type == "cpu" else len(out)
+    return [slice(start, start + step) for start in range(0, len(out), step)]
