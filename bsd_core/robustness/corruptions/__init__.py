@@ -10,6 +10,7 @@ Source: Hendrycks & Dietterich, ICLR 2019; algorithms of their `make_cifar_c.py`
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import torch
@@ -18,20 +19,29 @@ from torch import Tensor
 from bsd_core.errors import require, unknown_name
 from bsd_core.robustness.corruptions import blur, digital, noise, spatter, weather
 from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES, strength
+from bsd_core.robustness.frost_textures import FrostTextures
 from bsd_core.robustness.random_fields import RandomField
 
 _FUNCTIONS: Final[dict[str, Callable[[Tensor, Any, RandomField], Tensor]]] = {
+    "snow": weather.snow,
     "frost": weather.frost,
     "fog": weather.fog,
     "gaussian_noise": noise.gaussian_noise,
     "impulse_noise": noise.impulse_noise,
     "shot_noise": noise.shot_noise,
     "speckle_noise": noise.speckle_noise,
+    "defocus_blur": blur.defocus_blur,
+    "glass_blur": blur.glass_blur,
+    "motion_blur": blur.motion_blur,
+    "zoom_blur": blur.zoom_blur,
     "gaussian_blur": blur.gaussian_blur,
     "spatter": spatter.spatter,
     "brightness": digital.brightness,
     "contrast": digital.contrast,
     "pixelate": digital.pixelate,
+    "elastic_transform": digital.elastic_transform,
+    "jpeg_compression": digital.jpeg_compression,
+    "saturate": digital.saturate,
 }
 CORRUPTIONS: Final[tuple[str, ...]] = tuple(name for name in (*MAIN, *EXTRA) if name in _FUNCTIONS)
 
@@ -40,7 +50,7 @@ _VALUES_ON_CPU: Final = 2**20
 _VALUES_ON_GPU: Final = 2**25
 
 
-def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Tensor) -> Tensor:
+def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Tensor, frost: FrostTextures | None = None) -> Tensor:
     """Corrupt a batch.
 
     Args:
@@ -49,6 +59,7 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Ten
         severity: 1 to 5.
         seed: of the evaluation; part of the key of every random number.
         indices: (N,) integers, each image's index in its split: the other part.
+        frost: the pictures of the corruption "frost"; by default those of `FrostTextures.procedural()`. No other corruption looks at it.
 
     Returns:
         (N, C, H, W) uint8 on the device of `images`.
@@ -56,16 +67,18 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Ten
     Raises:
         ConfigError: unknown name, severity outside 1 to 5.
         ValueError: images of another type or shape, or indices that do not match.
+        DataError: the pictures of frost are smaller than the images.
     """
     if name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
     require(type(severity) is int and severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
     indices = check_images(images, indices)
     parameter = strength(name, severity, height=images.shape[2], width=images.shape[3])
+    function = partial(weather.frost, textures=frost) if name == "frost" else _FUNCTIONS[name]
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for rows in chunks(images):
         field = RandomField(seed, name, severity, indices=indices[rows])
-        out[rows] = _FUNCTIONS[name](images[rows], parameter, field)
+        out[rows] = function(images[rows], parameter, field)
     return out
 
 
