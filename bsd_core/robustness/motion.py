@@ -52,7 +52,7 @@ def motion_blur(images: Tensor, *, radius: float, sigma: float, degrees: Tensor)
     x, y = trail_offsets(angles.numpy(), radius=radius, n=len(weights))
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for rows in blocks(images):
-        out[order[rows]] = _average(images[order[rows]], weights, x[rows], y[rows])
+        out[order[rows]] = _average(images[order[rows]].contiguous(), weights, x[rows], y[rows])
     return out
 
 

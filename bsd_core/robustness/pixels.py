@@ -24,9 +24,9 @@ def blocks(images: Tensor) -> Iterator[slice]:
 
 
 def rows_of_plane(plane: Tensor, height: int, width: int, stride: int) -> Tensor:
-    """The images in flat planes whose rows start `stride` values apart: (N, C, (H - 1) stride + W), contiguous -> (N, C, H, W), a view.
+    """The images in flat planes whose rows start `stride` values apart: (N, C, (H - 1) stride + W) -> (N, C, H, W), a view.
 
     In a plane of padded rows a shift in any direction is a slice, and sums of shifted planes run through memory without a break.
     """
-    n, channels, length = plane.shape
-    return plane.as_strided((n, channels, height, width), (channels * length, length, stride, 1))
+    per_image, per_channel, per_value = plane.stride()
+    return plane.as_strided((*plane.shape[:2], height, width), (per_image, per_channel, stride * per_value, per_value))

@@ -36,7 +36,7 @@ def gaussian_blur(images: Tensor, sigma: float, field: RandomField) -> Tensor:
         return images.clone()
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for rows in blocks(images):
-        out[rows] = _gaussian_blur(images[rows], weights)
+        out[rows] = _gaussian_blur(images[rows].contiguous(), weights)
     return out
 
 
@@ -74,7 +74,7 @@ def defocus_blur(images: Tensor, parameter: tuple[float, float], field: RandomFi
     dtype = torch.float32 if parameter[0] < 1 else torch.float64
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for rows in blocks(images):
-        out[rows] = _correlate_even(images[rows], quadrant, dtype)
+        out[rows] = _correlate_even(images[rows].contiguous(), quadrant, dtype)
     return out
 
 
@@ -153,7 +153,7 @@ def glass_blur(images: Tensor, parameter: tuple[float, int, int], field: RandomF
     -reach to reach - 1; it is a copy, not a swap. The first reach + 1 and last reach - 1 rows and columns stay.
     """
     sigma, reach, passes = parameter
-    x = gaussian_blur(images, sigma, field)
+    x = gaussian_blur(images.contiguous(), sigma, field)
     for stream in range(passes):
         x = _shuffle_neighbours(x, field, stream) if reach == 1 else _shuffle(x, reach, field, stream)
     return gaussian_blur(x, sigma, field)
