@@ -6,7 +6,7 @@ that trains on it. `NOISE_KINDS` says of each kind what it needs and whether its
 
 from bsd_core.data.label_noise.class_maps import ASYMMETRIC_MAPS, next_in_group
 from bsd_core.data.label_noise.human import HUMAN_SETS, human_labels
-from bsd_core.data.label_noise.instance import instance_features
+from bsd_core.data.label_noise.instance import check_instance_size, instance_features
 from bsd_core.data.label_noise.kinds import NOISE_KINDS, Need, NoiseKind, expected_rate
 from bsd_core.data.label_noise.saved import NoiseRecord, SplitLabels, load_labels, save_labels
 from bsd_core.data.label_noise.spoil import spoil_labels
@@ -20,6 +20,7 @@ __all__ = [
     "NoiseKind",
     "NoiseRecord",
     "SplitLabels",
+    "check_instance_size",
     "check_transition_matrix",
     "expected_rate",
     "human_labels",

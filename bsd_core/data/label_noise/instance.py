@@ -80,13 +80,7 @@ def instance_labels(true: Int64, features: npt.NDArray[Any] | None, rate: float,
         raise ConfigError("Instance noise depends on the images. Give features=instance_features(images).")
     if features.ndim != 2 or len(features) != len(true) or not np.issubdtype(features.dtype, np.floating):
         raise DataError(f"Expected float features of shape ({len(true)}, d), one row an image, but got {features.dtype} {features.shape}.")
-    n_weights = n_classes * features.shape[1] * n_classes
-    if n_weights > _MAX_WEIGHTS:
-        raise ConfigError(
-            f"Instance noise with {n_classes} classes and {features.shape[1]} features an image needs {n_classes} x {features.shape[1]} x "
-            f"{n_classes} random weights, {n_weights * 4 / 2**30:.1f} GiB; at most 1 GiB is allowed. Use smaller images (image_size), or "
-            "give fewer features."
-        )
+    check_instance_size(n_classes, features.shape[1])
     stream = np.random.RandomState(seed % 2**32)
     flip_rates = truncated_normal(rate, stream.random_sample(len(true)))  # (N,)
     logits = np.empty((len(true), n_classes), dtype=np.float32)
@@ -99,6 +93,21 @@ def instance_labels(true: Int64, features: npt.NDArray[Any] | None, rate: float,
     for rows in _blocks(np.arange(len(true))):
         given[rows] = _draw(true[rows], logits[rows], flip_rates[rows], uniform[rows])
     return given
+
+
+def check_instance_size(n_classes: int, n_features: int) -> None:
+    """Before features are made, which may be large: whether the K * d * K weights of instance noise stay within 1 GiB.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    n_weights = n_classes * n_features * n_classes
+    if n_weights > _MAX_WEIGHTS:
+        raise ConfigError(
+            f"Instance noise with {n_classes} classes and {n_features} features an image needs {n_classes} x {n_features} x {n_classes} "
+            f"random weights, {n_weights * 4 / 2**30:.1f} GiB; at most 1 GiB is allowed. Use smaller images (image_size), or give fewer "
+            "features."
+        )
 
 
 def _blocks(rows: Int64) -> list[Int64]:

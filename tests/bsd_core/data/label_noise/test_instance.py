@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from bsd_core.data.label_noise import instance, instance_features, spoil_labels
+from bsd_core.data.label_noise import check_instance_size, instance, instance_features, spoil_labels
 from bsd_core.errors import ConfigError, DataError
 from tests._dummies import Int64, UInt8, load_shared_golden, make_images, make_mapped_images
 from tests.bsd_core.data.label_noise._dummies import make_balanced
@@ -110,7 +110,8 @@ def test_images_of_one_colour_have_finite_features() -> None:
 
 
 def test_weights_beyond_a_gibibyte_are_refused_before_they_are_drawn() -> None:
-    # 1000 x 300 x 1000 float32 are 1.2e9 bytes, 1.1 GiB
+    # 1000 x 300 x 1000 float32 are 1.2e9 bytes, 1.1 GiB; 1000 x 268 x 1000 are just below one
+    check_instance_size(1000, 268)
     with pytest.raises(
         ConfigError, match=r"needs 1000 x 300 x 1000 random weights, 1\.1 GiB; at most 1 GiB is allowed\. Use smaller images"
     ):
