@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import math
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from bsd_core.data.label_noise import (
     NOISE_KINDS,
     NoiseRecord,
     SplitLabels,
+    check_instance_size,
     human_labels,
     instance_features,
     load_labels,
@@ -152,6 +154,8 @@ def _given_labels(options: argparse.Namespace, source: Source, train: ImageSet, 
     if kind == "human":
         official = source.train.targets
         return human_labels(Path(options.noise_file), options.noise_set, targets=official, n_classes=n_classes, rows=rows), record
+    if kind == "instance":
+        check_instance_size(n_classes, math.prod(train.images.shape[1:]))
     given = spoil_labels(
         train.targets,
         kind,
