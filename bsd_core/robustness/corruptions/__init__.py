@@ -78,7 +78,7 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Ten
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for rows in chunks(images):
         field = RandomField(seed, name, severity, indices=indices[rows])
-        out[rows] = function(images[rows], parameter, field)
+        out[rows] = function(images[rows].contiguous(), parameter, field)
     return out
 
 
