@@ -21,7 +21,7 @@ from bsd_core.robustness.separable import apply_separable
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
 
-_LUMINANCE: Final = (
+LUMINANCE: Final = (
     (16, 11, 10, 16, 24, 40, 51, 61),
     (12, 12, 14, 19, 26, 58, 60, 55),
     (14, 13, 16, 24, 40, 57, 69, 56),
@@ -31,7 +31,7 @@ _LUMINANCE: Final = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-_CHROMINANCE: Final = (
+CHROMINANCE: Final = (
     (17, 18, 24, 47, 99, 99, 99, 99),
     (18, 21, 26, 66, 99, 99, 99, 99),
     (24, 26, 56, 99, 99, 99, 99, 99),
@@ -48,10 +48,10 @@ def jpeg_round_trip(images: Tensor, quality: int) -> Tensor:
     height, width = images.shape[2:]
     if images.shape[1] == 1:
         grey = _pad(images, 8).float().sub_(128)
-        return _quantise(grey, _table(_LUMINANCE, quality))[:, :, :height, :width].add_(128).to(torch.uint8)
+        return _quantise(grey, _table(LUMINANCE, quality))[:, :, :height, :width].add_(128).to(torch.uint8)
     luma, chroma = _to_ycc(_pad(images, 16))
-    luma = _quantise(luma, _table(_LUMINANCE, quality))[:, 0, :height, :width]
-    chroma = _quantise(_halve(chroma, height), _table(_CHROMINANCE, quality))
+    luma = _quantise(luma, _table(LUMINANCE, quality))[:, 0, :height, :width]
+    chroma = _quantise(_halve(chroma, height), _table(CHROMINANCE, quality))
     return _to_rgb(luma, _double(chroma, height, width))
 
 
@@ -144,7 +144,7 @@ def _triangle_matrix(size_in: int, size_out: int, *, smooth: bool) -> Float64:
 
 
 @functools.cache
-def _cosines() -> Float64:
+def cosine_matrix() -> Float64:
     """(8, 8) matrix of the transform, in units of 2**-13: row k is about 2**13 sqrt(2) cos((2 x + 1) k pi / 16).
 
     Its integers are sums of the twelve rounded constants of Loeffler et al.'s flow graph, so some differ by one from the rounded cosine.
@@ -183,7 +183,7 @@ def _quantise(planes: Tensor, table: Tensor) -> Tensor:
     then plain matrix products.
     """
     n, channels, height, width = planes.shape
-    cosines = torch.from_numpy(_cosines()).to(planes.device)
+    cosines = torch.from_numpy(cosine_matrix()).to(planes.device)
     # Quotients that end in one half are rounded away from zero; a millionth more, and rounding to even does so.
     inverse = ((1 + 2**-20) / 8 / table).to(planes.device).repeat(1, width // 8)[:, None]
     steps = table.to(planes.device).repeat(1, width // 8)[:, None]
