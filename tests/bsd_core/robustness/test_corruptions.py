@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import colorsys
 import hashlib
 import json
 import os
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
@@ -46,42 +44,9 @@ def gaussian_blur_image(image: UInt8, severity: int) -> UInt8:
     return truncate(np.stack(planes, axis=2))
 
 
-def brightness_image(image: UInt8, severity: int) -> UInt8:
-    amount = [0.05, 0.1, 0.15, 0.2, 0.3][severity - 1]
-    out = np.empty(image.shape)
-    for row in range(image.shape[0]):
-        for column in range(image.shape[1]):
-            pixel = (image[row, column] / 255).tolist()
-            if len(pixel) == 1:
-                out[row, column] = pixel[0] + amount
-            else:
-                hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
-                out[row, column] = colorsys.hsv_to_rgb(hue, saturation, min(1.0, value + amount))
-    return truncate(out)
-
-
-def contrast_image(image: UInt8, severity: int) -> UInt8:
-    amount = [0.75, 0.5, 0.4, 0.3, 0.15][severity - 1]
-    x = image / 255
-    mean = x.mean(axis=(0, 1), keepdims=True)
-    return truncate((x - mean) * amount + mean)
-
-
-def pixelate_image(image: UInt8, severity: int) -> UInt8:
-    amount = [0.95, 0.9, 0.85, 0.75, 0.65][severity - 1]
-    height, width, channels = image.shape
-    picture = Image.fromarray(image[:, :, 0] if channels == 1 else image)
-    small = picture.resize((int(width * amount), int(height * amount)), Image.Resampling.BOX)
-    return np.asarray(small.resize((width, height), Image.Resampling.BOX)).reshape(image.shape)
-
-
-# name -> (definition, largest difference, share of values that may differ at all). Where truncation falls on a whole grey level the
-# last bit of a float decides; contrast and pixelate are exact.
+# name -> (definition, largest difference, share of values that may differ at all)
 DEFINITIONS: dict[str, tuple[Callable[[UInt8, int], UInt8], int, float]] = {
     "gaussian_blur": (gaussian_blur_image, 1, 0.02),
-    "brightness": (brightness_image, 1, 0.02),
-    "contrast": (contrast_image, 1, 0.001),
-    "pixelate": (pixelate_image, 0, 0.0),
 }
 
 
@@ -90,8 +55,6 @@ DEFINITIONS: dict[str, tuple[Callable[[UInt8, int], UInt8], int, float]] = {
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_a_corruption_is_its_definition_applied_image_by_image(name: str, severity: int, shape: tuple[int, int, int]) -> None:
     definition, largest, share = DEFINITIONS[name]
-    if name == "brightness" and severity == 4:
-        share = 1.0  # 0.2 is 51 grey levels exactly, so every value falls on a whole level
     images = make_images(3, *shape, seed=severity)
     found = apply(images, name, severity).astype(int)
     expected = np.stack([definition(np.ascontiguousarray(image.transpose(1, 2, 0)), severity).transpose(2, 0, 1) for image in images])
@@ -105,13 +68,6 @@ def load_golden_corruption(name: str) -> tuple[UInt8, dict[int, UInt8]]:
     golden = load_shared_golden("corruptions_deterministic")
     by_severity = {int(severity): golden[name][row].transpose(0, 3, 1, 2) for row, severity in enumerate(golden["severities"])}
     return np.ascontiguousarray(golden["images"].transpose(0, 3, 1, 2)), by_severity
-
-
-@pytest.mark.parametrize("name", ["brightness", "contrast", "pixelate"])
-def test_a_corruption_equals_the_output_of_the_reference(name: str) -> None:
-    images, expected = load_golden_corruption(name)
-    for severity, reference in expected.items():
-        assert np.array_equal(apply(images, name, severity), reference)
 
 
 def test_gaussian_blur_is_within_one_grey_level_of_the_reference() -> None:
