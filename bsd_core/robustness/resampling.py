@@ -109,9 +109,8 @@ def _affine_taps(affine: Affine, height: int, width: int, device: torch.device) 
     columns = [np.clip(left + k, 0, width - 1).astype(np.int64) for k in (0, 1)]
     rows = [np.clip(top + k, 0, height - 1).astype(np.int64) for k in (0, 1)]
     sources = np.stack([np.where(inside, row * width + column, height * width) for row in rows for column in columns])
-    parts = (sources, (u - left)[:, None], (v - top)[:, None])
-    sources, right, down = (torch.from_numpy(part).to(device) for part in parts)
-    return sources, right, down
+    places, right, down = (torch.from_numpy(part).to(device) for part in (sources, (u - left)[:, None], (v - top)[:, None]))
+    return places, right, down
 
 
 @functools.lru_cache(maxsize=128)

@@ -58,7 +58,7 @@ def _gaussian_filter(x: Tensor, sigma: float, *, axis: int) -> Tensor:
     weights = (kernel / kernel.sum()).tolist()
     places = torch.arange(-radius, size + radius, device=x.device).clamp_(0, size - 1)
     padded = x.index_select(axis, places)
-    out = x * weights[radius]
+    out: Tensor = x * weights[radius]
     for tap in range(radius):
         pair = padded.narrow(axis, tap, size) + padded.narrow(axis, 2 * radius - tap, size)
         out.add_(pair.mul_(weights[tap]))

@@ -38,7 +38,7 @@ def snow(images: Tensor, parameter: None, keys: Keys) -> Iterator[Tensor]:
     flakes = to_uint8(flakes.masked_fill_(flakes < 0.5, 0.0))
 
     x = images.float()
-    grey = x if channels == 1 else sum(share * x[:, k : k + 1] for k, share in enumerate(_LUMA))
+    grey = x if channels == 1 else (x * x.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
     white = torch.maximum(x, grey * 1.5 + 127.5).mul_(1 - _SNOW_KEEPS).add_(x, alpha=_SNOW_KEEPS)
     for i in range(N_FRAMES):
         degrees = torch.full((n,), 4.0 * i - 150.0, device=images.device)

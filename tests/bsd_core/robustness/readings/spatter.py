@@ -44,12 +44,13 @@ def water_mask(layer: npt.NDArray[np.int_]) -> Float64:
     relief = ndimage.correlate(equalise(distance).astype(int), np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]]), mode="mirror")
     smooth = np.rint(ndimage.uniform_filter(np.clip(relief, 0, 255).astype(float), 3, mode="mirror"))
     mask = layer * smooth
-    return mask / mask.max() if mask.max() > 0 else mask
+    out: Float64 = mask / max(mask.max(), 1)
+    return out
 
 
 def canny(layer: npt.NDArray[np.int_]) -> Bool:
     height, width = layer.shape
-    gx, gy = (ndimage.sobel(layer, axis=axis, mode="nearest") for axis in (1, 0))
+    gx, gy = (np.asarray(ndimage.sobel(layer, axis=axis, mode="nearest")) for axis in (1, 0))
     magnitude = np.abs(gx) + np.abs(gy)
     around = np.pad(magnitude, 1)
     weak = np.zeros(layer.shape, dtype=bool)
@@ -67,9 +68,11 @@ def canny(layer: npt.NDArray[np.int_]) -> Bool:
             else:
                 peak = here > window[0, 0] and here > window[2, 2]
             weak[row, column] = peak and here > 50
-    parts, n_parts = ndimage.label(weak, structure=np.ones((3, 3)))
-    strong = ndimage.maximum(magnitude, parts, np.arange(1, n_parts + 1)) > 150
-    return np.concatenate([[False], np.atleast_1d(strong)])[parts] if n_parts else weak
+    parts = np.empty(layer.shape, dtype=np.int32)
+    n_parts = ndimage.label(weak, structure=np.ones((3, 3)), output=parts)
+    strong = np.array([magnitude[parts == part].max() > 150 for part in range(1, n_parts + 1)], dtype=bool)
+    edges: Bool = np.append(False, strong)[parts]
+    return edges
 
 
 def chamfer_distance(edges: Bool) -> Float64:
@@ -77,7 +80,7 @@ def chamfer_distance(edges: Bool) -> Float64:
     if not edges.any():
         return np.full(edges.shape, 1000.0)
     rows, columns = np.nonzero(edges)
-    y, x = np.indices(edges.shape)
+    y, x = np.mgrid[: edges.shape[0], : edges.shape[1]]
     down, right = np.abs(y[:, :, None] - rows), np.abs(x[:, :, None] - columns)
     long, short = np.maximum(down, right), np.minimum(down, right)
     one, diagonal, knight = (round(step * 65536) / 65536 for step in (1, 1.4, 2.1969))  # fixed point, as in OpenCV
@@ -88,7 +91,9 @@ def chamfer_distance(edges: Bool) -> Float64:
 
 
 def equalise(values: UInt8) -> UInt8:
-    levels, counts = np.unique(values, return_counts=True)
+    counts_of_all = np.bincount(values.ravel(), minlength=256)
+    levels = np.flatnonzero(counts_of_all)
+    counts = counts_of_all[levels]
     if len(levels) == 1:
         return values
     table = np.zeros(256)
