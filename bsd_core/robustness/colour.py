@@ -44,7 +44,8 @@ def change_hsv(
     delta = high - torch.minimum(x, y)
     share = delta / high.clamp(min=_TINY)  # the saturation
     turn = x.sub_(y).div_(delta.clamp_(min=_TINY))
-    turn.add_((green_leads & 2).bitwise_or_(blue_leads & 4)).div_(6.0)
+    turn.add_((green_leads & 2).bitwise_or_(blue_leads & 4))
+    turn = _divide(turn, 6.0)
     turn.sub_(turn.floor()).mul_(6.0)  # the hue in sixths of the circle
     below = turn.sub_(turn.floor()).sub_(rising).abs_()  # how far the middle channel is below the largest: 1 is at the smallest
     if saturation is not None:
@@ -66,7 +67,12 @@ def change_hsv(
 
 
 def _unit(levels: Tensor) -> Tensor:
-    return levels.double().div_(255.0)
+    return _divide(levels.double(), 255.0)
+
+
+def _divide(x: Tensor, by: float) -> Tensor:
+    """In place. By a number, CUDA would multiply with the reciprocal, which has other bits."""
+    return x.div_(torch.full((), by, dtype=x.dtype, device=x.device))
 
 
 def _levels(x: Tensor) -> Tensor:

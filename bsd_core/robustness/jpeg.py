@@ -83,7 +83,7 @@ def _pad(images: Tensor, unit: int) -> Tensor:
 def _to_ycc(images: Tensor) -> tuple[Tensor, Tensor]:
     """RGB grey levels -> Y (N, 1, H, W) and Cb, Cr (N, 2, H, W), float32 integers in [-128, 127]."""
     red, green, blue = images.float().unbind(1)
-    luma, chroma = (torch.empty_like(images[:, :channels], dtype=torch.float32).contiguous() for channels in (1, 2))
+    luma, chroma = (images.new_empty((len(images), channels, *images.shape[2:]), dtype=torch.float32) for channels in (1, 2))
     for out, (of_red, of_green, of_blue) in zip((luma[:, 0], chroma[:, 0], chroma[:, 1]), _TO_YCC, strict=True):
         torch.mul(red, of_red / 2**16, out=out)
         out.add_(green, alpha=of_green / 2**16).add_(blue, alpha=of_blue / 2**16)
@@ -188,7 +188,7 @@ def _quantise(planes: Tensor, table: Tensor) -> Tensor:
     inverse = ((1 + 2**-20) / 8 / table).to(planes.device).repeat(1, width // 8)[:, None]
     steps = table.to(planes.device).repeat(1, width // 8)[:, None]
 
-    x = planes.view(n * channels * (height // 8), 8, width).transpose(0, 1).to(torch.float64, memory_format=torch.contiguous_format)
+    x = planes.reshape(n * channels * (height // 8), 8, width).transpose(0, 1).to(torch.float64, memory_format=torch.contiguous_format)
     x = _round(x.view(-1, 8) @ (cosines.T * 2**-11))
     x = _round((cosines * 2**-15) @ x.view(8, -1))  # 8 times the coefficients
     x = x.view(8, -1, width).mul_(inverse).round_().mul_(steps)
