@@ -33,10 +33,10 @@ from bsd_core.data.label_noise import (
 from bsd_core.data.sources import SOURCES, Source, load_source
 from bsd_core.data.splits import split_rows, subset_rows
 from bsd_core.errors import BSDError, ConfigError, DivergedError, StorageError, require, unknown_name
-from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict
+from bsd_core.evaluate import headline, predict
+from bsd_core.final_evaluation import FinalEvaluation, add_options
 from bsd_core.methods import METHODS, method_config
 from bsd_core.models import MODELS, STEMS
-from bsd_core.robustness.corruptions import CORRUPTIONS
 from bsd_core.seeds import derive_seed
 from bsd_core.train import Recipe, Trainer
 
@@ -77,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS", help="besides the end of each epoch; 0: not")
     parser.add_argument("--save-labels", metavar="FILE", help="write the training labels as Parquet, for --noise saved")
     parser.add_argument("--save", metavar="FILE", help="write the trained weights, e.g. for kd's teacher=FILE")
+    add_options(parser)
     return parser
 
 
@@ -222,7 +223,9 @@ def main(arguments: list[str] | None = None) -> None:
     if options.checkpoint is not None:
         check_writable(Path(options.checkpoint) / "step")
     method_config(options.method, settings)
+    final = FinalEvaluation.parse(options)
     source = load_source(options.dataset, data_dir=options.data_dir, image_size=options.image_size)
+    official = final.open_files(source, options.data_dir)
     chosen = subset_rows(source.train.targets, options.train_images, seed=derive_seed(options.seed, "subset"))
     train_part, val_part = split_rows(source.train.targets[chosen], 0.2, seed=derive_seed(options.seed, "val"))
     train_rows = chosen[train_part]  # in the official training set
@@ -252,12 +255,7 @@ def main(arguments: list[str] | None = None) -> None:
     _train(trainer, options, val_images, val_targets)
     if options.save is not None:
         save_weights(Path(options.save), trainer.network)
-    plan = EvaluationPlan(corruptions=CORRUPTIONS, severities=(3,))
-    rows, _ = evaluate(trainer.network, trainer.normaliser, val_images, {"val": val_targets}, plan=plan)
-    print(f"\n{'':24}{'accuracy':>9}{'ECE':>8}{'NLL':>8}{'Brier':>8}   (n = {len(val)}, validation, true labels)")
-    for row in rows:
-        name = row["name"] if row["shift"] == "clean" else f"{row['name']} severity {row['severity']}"
-        print(f"{name:26}{row['accuracy']:7.2%}{row['ece']:8.2%}{row['nll']:8.3f}{row['brier']:8.3f}")
+    print(final.render(final.run(trainer, device, val=val, test=source.test, official=official)))
 
 
 if __name__ == "__main__":

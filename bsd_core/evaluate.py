@@ -1,9 +1,11 @@
-"""One trained network -> rows of metrics: clean and corrupted, with the bins of its reliability diagrams."""
+"""One trained network -> rows of metrics: clean, corrupted and perturbed, with the bins of its reliability diagrams."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -13,7 +15,12 @@ from bsd_core.data.augment import Normaliser
 from bsd_core.data.batches import Images
 from bsd_core.errors import DivergedError, require, unknown_name
 from bsd_core.metrics import calibration, classification
-from bsd_core.robustness.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from bsd_core.metrics.robustness import flip_probability, rank_distance
+from bsd_core.robustness.corruptions import CORRUPTIONS, corrupt
+from bsd_core.robustness.corruptions.severities import SEVERITIES
+from bsd_core.robustness.frost_textures import FrostTextures
+from bsd_core.robustness.official import OfficialCorruptions
+from bsd_core.robustness.perturbations import PERTURBATIONS, frames, is_noise, n_frames
 
 Row = dict[str, Any]
 
@@ -24,19 +31,52 @@ class EvaluationPlan:
 
     corruptions: tuple[str, ...] = ()  # of `CORRUPTIONS`
     severities: tuple[int, ...] = SEVERITIES  # of 1..5
-    seed: int = 0  # of the corruptions: equal seeds, equal pixels
+    perturbations: tuple[str, ...] = ()  # of `PERTURBATIONS`
+    seed: int = 0  # of corruptions and perturbations: equal seeds, equal pixels
+    frost_folder: str | None = None  # pictures of the user's own for the corruption "frost"
 
     def __post_init__(self) -> None:
-        for name in self.corruptions:
-            if name not in CORRUPTIONS:
-                raise unknown_name("corruption", name, CORRUPTIONS)
+        for kind, names, known in (
+            ("corruption", self.corruptions, CORRUPTIONS),
+            ("perturbation", self.perturbations, PERTURBATIONS),
+        ):
+            for name in names:
+                if name not in known:
+                    raise unknown_name(kind, name, known)
         for severity in self.severities:
             require(severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
+
+    @property
+    def frost(self) -> FrostTextures | None:
+        """The user's pictures of frost, read once a process; None for generated ones.
+
+        Raises:
+            DataError: see `FrostTextures.from_folder`.
+        """
+        return None if self.frost_folder is None else _read_frost(self.frost_folder)
+
+    def check(self, *, channels: int, image_size: tuple[int, int]) -> None:
+        """Whether the files that this plan needs are there and suit such images; better asked before a training than after.
+
+        Raises:
+            DataError: see `FrostTextures`.
+        """
+        if self.frost_folder is not None:
+            black = torch.zeros(1, channels, *image_size, dtype=torch.uint8)
+            corrupt(black, "frost", 1, seed=0, indices=torch.zeros(1, dtype=torch.int64), frost=self.frost)
 
     @property
     def n_shifts(self) -> int:
         """Corrupted copies of the images that are evaluated."""
         return len(self.corruptions) * len(self.severities)
+
+    @property
+    def n_frames(self) -> int:
+        """Frames of all sequences of one image."""
+        return sum(n_frames(name) for name in self.perturbations)
+
+
+_read_frost = functools.lru_cache(maxsize=2)(FrostTextures.from_folder)
 
 
 def predict(
@@ -72,10 +112,51 @@ def predict(
         for some in torch.split(rows, batch_size):
             pixels = images[some]
             parts.append(model(normaliser(pixels if change is None else change(pixels, some))))
-        logits = torch.cat(parts).double()
+        logits = _finite(torch.cat(parts))
+    return logits.clone()  # out of inference mode, so that any function may use it
+
+
+def _finite(logits: Tensor) -> Tensor:
     if not bool(torch.isfinite(logits).all()):
         raise DivergedError("The network's outputs are NaN or infinite.")
-    return logits.clone()  # out of inference mode, so that any function may use it
+    return logits.double()
+
+
+def steadiness(
+    model: nn.Module, images: Images, normaliser: Normaliser, name: str, *, rows: Tensor, seed: int, batch_size: int = 512
+) -> Row:
+    """How steady the predictions are along a sequence of slightly changed images; one frame of one batch is in memory at a time.
+
+    Args:
+        model: left in evaluation mode.
+        images: as in `predict`.
+        normaliser: of the training.
+        name: of `PERTURBATIONS`.
+        rows: (n,) int64, which images begin a sequence.
+        seed: of the perturbation.
+        batch_size: sequences at a time.
+
+    Returns:
+        n (sequences), flip_probability, and top5_distance (None where there are no more than five classes).
+
+    Raises:
+        DivergedError: a logit is NaN or infinite.
+        ValueError: n = 0.
+    """
+    if not len(rows):
+        raise ValueError("No images to perturb: got n = 0.")
+    model.eval()
+    noise = is_noise(name)
+    flips, distances = 0.0, 0.0
+    with torch.inference_mode():
+        for some in torch.split(rows, batch_size):
+            sequence = frames(images[some], name, seed=seed, indices=some)
+            logits = _finite(torch.stack([model(normaliser(frame)) for frame in sequence], dim=1))  # (B, F, K)
+            flips += len(some) * float(flip_probability(logits.argmax(2), noise=noise))
+            if logits.shape[2] > 5:
+                distances += len(some) * float(rank_distance(logits, kind="top5", noise=noise))
+    n = len(rows)
+    return {"n": n, "flip_probability": flips / n, "top5_distance": distances / n if logits.shape[2] > 5 else None}
 
 
 def headline(logits: Tensor, targets: Tensor) -> Row:
@@ -109,7 +190,6 @@ def measure(logits: Tensor, targets: Tensor, *, temperature: float) -> Row:
         "excess_aurc": float(classification.excess_area_under_risk_coverage(probs, targets)),
         "ece_temperature_scaled": float(calibration.expected_calibration_error(scaled, targets)),
         "temperature": temperature,
-        "flip_probability": None,  # of perturbation sequences only
     }
 
 
@@ -133,6 +213,8 @@ def evaluate(
     *,
     plan: EvaluationPlan,
     shifted_rows: Tensor | None = None,
+    temperature: float | None = None,
+    official: OfficialCorruptions | None = None,
 ) -> tuple[list[Row], list[Row]]:
     """Measure a trained network on one split.
 
@@ -143,23 +225,25 @@ def evaluate(
         labels: by split name, (N,) int64. The first is the split itself: clean and corrupted rows. Any others judge the same clean
             predictions by other labels (noisy labels, or the true ones) and give one clean row each.
         plan: which corruptions.
-        shifted_rows: rows of `images` that are corrupted; all where None.
+        shifted_rows: rows of `images` that are corrupted and perturbed; all where None.
+        temperature: for `ece_temperature_scaled`; fitted on the clean images by the first labels where None.
+        official: released corrupted copies of `images`, which must be the test split they were made of; ours where None.
 
     Returns:
-        Rows of `evaluations` and of `reliability`, without trial columns. The temperature is fitted on the clean images by the first
-        labels, so on the validation split itself `ece_temperature_scaled` is what scaling could at best achieve, not an estimate.
+        Rows of `evaluations` and of `reliability`, without trial columns. With a temperature fitted on the same images,
+        `ece_temperature_scaled` is what scaling could at best achieve, not an estimate.
     """
     evaluations: list[Row] = []
     bins: list[Row] = []
 
     def add(split: str, shift: str, name: str, severity: int, logits: Tensor, targets: Tensor) -> None:
         key = {"split": split, "shift": shift, "name": name, "severity": severity}
-        evaluations.append({**key, **measure(logits, targets, temperature=temperature)})
+        evaluations.append({**key, **measure(logits, targets, temperature=scale)})
         bins.extend({**key, **row} for row in reliability(logits, targets))
 
     logits = predict(model, images, normaliser)
     (split, targets), *others = labels.items()
-    temperature = calibration.fit_temperature(logits, targets)
+    scale = calibration.fit_temperature(logits, targets) if temperature is None else temperature
     add(split, "clean", "clean", 0, logits, targets)
     for other, other_targets in others:
         add(other, "clean", "clean", 0, logits, other_targets)
@@ -168,7 +252,40 @@ def evaluate(
         for severity in plan.severities:
 
             def corrupted(pixels: Tensor, some: Tensor, name: str = name, severity: int = severity) -> Tensor:
-                return corrupt(pixels, name, severity, seed=plan.seed, indices=some)
+                if official is not None:
+                    return official.images(name, severity, some.cpu().numpy()).to(pixels.device)
+                return corrupt(pixels, name, severity, seed=plan.seed, indices=some, frost=plan.frost)
 
             add(split, "corruption", name, severity, predict(model, images, normaliser, rows=rows, change=corrupted), targets[rows])
+    for name in plan.perturbations:
+        key = {"split": split, "shift": "perturbation", "name": name, "severity": 1}
+        evaluations.append({**key, **steadiness(model, images, normaliser, name, rows=rows, seed=plan.seed)})
     return evaluations, bins
+
+
+def summarise(evaluations: Sequence[Row]) -> Row:
+    """What the rows of one network on one split say of its robustness.
+
+    Args:
+        evaluations: as `evaluate` gives them; rows of shift `clean` are passed over.
+
+    Returns:
+        With corruptions: corrupted_accuracy, corrupted_ece, corrupted_nll (plain means over all rows), mean_corruption_error (the plain
+        mean of error rates, not divided by another network's), worst_corruption (lowest mean accuracy over its severities) and
+        worst_corruption_accuracy. With perturbations: flip_probability (their mean, mFP) and top5_distance.
+    """
+    corrupted = [row for row in evaluations if row["shift"] == "corruption"]
+    perturbed = [row for row in evaluations if row["shift"] == "perturbation"]
+    found: Row = {}
+    if corrupted:
+        found = {f"corrupted_{name}": fmean(row[name] for row in corrupted) for name in ("accuracy", "ece", "nll")}
+        found["mean_corruption_error"] = fmean(1 - row["accuracy"] for row in corrupted)
+        names = dict.fromkeys(row["name"] for row in corrupted)
+        accuracies = {name: fmean(row["accuracy"] for row in corrupted if row["name"] == name) for name in names}
+        worst = min(accuracies, key=accuracies.__getitem__)
+        found |= {"worst_corruption": worst, "worst_corruption_accuracy": accuracies[worst]}
+    if perturbed:
+        found["flip_probability"] = fmean(row["flip_probability"] for row in perturbed)
+        distances = [row["top5_distance"] for row in perturbed]
+        found["top5_distance"] = fmean(distances) if None not in distances else None
+    return found

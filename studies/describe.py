@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bsd_core.robustness.perturbations import n_frames
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -34,9 +35,10 @@ def describe(name: str, spec: StudySpec) -> RenderableType:
         ("arms", f"{n_arms} = {len(spec.methods)} methods x {len(spec.conditions)} conditions"),
         ("trials", f"{n_trials} = {spec.trials} in every arm, {spec.epochs} epochs each, batches of {spec.batch_size}"),
         ("images", _images(spec, prepared)),
-        ("objectives", "val_accuracy up, val_ece down, after the last epoch"),
+        ("objectives", f"{spec.targets.accuracy} up, {spec.targets.ece} down, after the last epoch"),
         ("validation labels", _validation(spec)),
         ("corrupted", _corrupted(spec, prepared)),
+        ("perturbed", _perturbed(spec, prepared)),
         ("resources", f"{spec.cpus_per_trial:g} CPUs and {spec.gpus_per_trial:g} GPUs a trial"),
         ("seed", str(spec.seed)),
     ]
@@ -103,11 +105,24 @@ def _validation(spec: StudySpec) -> str:
 
 
 def _corrupted(spec: StudySpec, prepared: PreparedStudy | None) -> str:
-    if not spec.evaluate.corruptions:
+    names = spec.evaluate.corruptions
+    if not names:
         return "none"
-    n = f" on {len(prepared.data.shifted_rows)} validation images" if prepared else ""
     severities = ", ".join(map(str, spec.evaluate.severities))
-    return f"{', '.join(spec.evaluate.corruptions)}, severities {severities}{n}, for every finished trial"
+    shifts = f"{len(names)} corruptions ({', '.join(names)}), severities {severities}"
+    return f"{shifts}{_on_images(prepared)}, for every finished trial"
+
+
+def _perturbed(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+    names = spec.evaluate.perturbations
+    if not names:
+        return "none"
+    frames = sum(map(n_frames, names))
+    return f"{len(names)} sequences ({', '.join(names)}), {frames} frames an image{_on_images(prepared)}, for every finished trial"
+
+
+def _on_images(prepared: PreparedStudy | None) -> str:
+    return f", on {len(prepared.data.shifted_rows)} validation images" if prepared else ""
 
 
 def _range(distribution: Any) -> str:

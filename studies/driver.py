@@ -46,7 +46,7 @@ class StudyDriver:
                 "method": suggestion.arm.method,
                 "condition": condition.name,
                 "noise_kind": condition.kind,
-                "noise_rate": condition.rate,
+                "noise_rate": condition.rate if condition.exact else None,  # None: the trial counts
                 "trial_id": suggestion.trial_id,
                 "trial_number": suggestion.number,
                 "seed": suggestion.seed,
@@ -108,7 +108,7 @@ class StudyDriver:
             reason = "the trial's process died or could not start, more often than it may" if died else "the trial ended without a result"
             self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": f"{reason}; see run.log"})
         end = self._ends.pop(tune_id)
-        outcome = end_outcome(end)
+        outcome = end_outcome(end, self.search.spec.targets)
         self.search.tell(suggestion.arm.name, suggestion.number, outcome)
         self.progress.end(suggestion.trial_id, suggestion.arm.name, outcome.values)
         if outcome.values is None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.pareto import hypervolume, non_dominated
+from studies.screen import percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Point:
     """One finished trial in the plane of the objectives; fractions."""
 
     trial_id: str
+    chosen_by: tuple[float, float]  # the objectives: an accuracy, up, and a calibration error, down
     accuracy: float
     ece: float
     nll: float
@@ -45,7 +47,7 @@ class ArmFront:
     @property
     def front(self) -> list[Point]:
         """Members of the front, most accurate first."""
-        return sorted((point for point in self.points if point.on_front), key=lambda point: (-point.accuracy, point.ece))
+        return sorted((point for point in self.points if point.on_front), key=lambda point: (-point.chosen_by[0], point.chosen_by[1]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,7 @@ class FrontInfo:
     dataset: str
     model: str
     validation_labels: str
+    objectives: tuple[str, str]  # columns of table trials
     n_val: int
     conditions: dict[str, list[ArmFront]]
 
@@ -83,43 +86,46 @@ def collect_front(trials: pa.Table, evaluations: pa.Table, *, arms: list[str] | 
     rows = [row for row in trials.to_pylist() if row["phase"] == "search"]
     if not rows:
         raise ValueError("The trials table has no row of phase search.")
+    first = rows[0]
+    accuracy, ece = first["objectives"].split(", ")
     order = arms or sorted({row["arm"] for row in rows})
+
+    def columns(members: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
+        return [row[accuracy] for row in members], [row[ece] for row in members]
+
     conditions: dict[str, list[ArmFront]] = {}
     for name in order:
         method, _, condition = name.partition("/")
         members = [row for row in rows if row["arm"] == name]
         finished = [row for row in members if row["state"] == "complete"]
         rivals = [row for row in rows if row["condition"] == condition and row["state"] == "complete"]
-        best = {row["trial_id"] for row, kept in zip(rivals, non_dominated(*_objectives(rivals)), strict=True) if kept}
+        best = {row["trial_id"] for row, kept in zip(rivals, non_dominated(*columns(rivals)), strict=True) if kept}
         front = ArmFront(
             method=method,
-            points=[_point(row, row["trial_id"] in best) for row in finished],
+            points=[_point(row, (row[accuracy], row[ece]), row["trial_id"] in best) for row in finished],
             n_failed=sum(row["state"] == "failed" for row in members),
-            hypervolume=hypervolume(*_objectives(finished)),
+            hypervolume=hypervolume(*columns(finished)),
         )
         conditions.setdefault(condition, []).append(front)
     sizes = [
         row["n"] for row in evaluations.select(["split", "shift", "n"]).to_pylist() if (row["split"], row["shift"]) == ("val", "clean")
     ]
-    first = rows[0]
     return FrontInfo(
         study=first["study"],
         dataset=first["dataset"],
         model=first["model"],
         validation_labels=first["validation_labels"],
+        objectives=(accuracy, ece),
         n_val=sizes[0] if sizes else 0,
         conditions=conditions,
     )
 
 
-def _objectives(rows: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
-    return [row["val_accuracy"] for row in rows], [row["val_ece"] for row in rows]
-
-
-def _point(row: dict[str, Any], on_condition_front: bool) -> Point:
+def _point(row: dict[str, Any], chosen_by: tuple[float, float], on_condition_front: bool) -> Point:
     other = "clean" if row["validation_labels"] == "noisy" else "noisy"
     return Point(
         trial_id=row["trial_id"],
+        chosen_by=chosen_by,
         accuracy=row["val_accuracy"],
         ece=row["val_ece"],
         nll=row["val_nll"],
@@ -154,7 +160,9 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
     judged_twice = condition != "none"
     corrupted = any(point.corrupted_accuracy is not None for arm in arms for point in arm.points)
     other = "true" if info.validation_labels == "noisy" else "noisy"
-    titles = ["acc %", "ECE %", "NLL"] + [f"{other}\nacc %", f"{other}\nECE %"] * judged_twice + ["corr.\nacc %"] * corrupted
+    titles = (
+        ["acc %", "ECE %", "NLL"] + [f"{other}\nacc %", f"{other}\nECE %"] * judged_twice + ["corr.\nacc %", "corr.\nECE %"] * corrupted
+    )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
     table.add_column("method, settings", ratio=1, overflow="fold")
     for title in titles:
@@ -163,21 +171,25 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
         if not arm.front:
             table.add_row(Text(f"  {arm.method}: no finished trial, {arm.n_failed} failed"), *["-"] * len(titles))
         for point in arm.front:
-            cells = [_percent(point.accuracy), _percent(point.ece), f"{point.nll:.3f}"]
-            cells += [_percent(point.accuracy_other), _percent(point.ece_other)] * judged_twice
-            cells += [_percent(point.corrupted_accuracy)] * corrupted
+            cells = [percent(point.accuracy), percent(point.ece), f"{point.nll:.3f}"]
+            cells += [percent(point.accuracy_other), percent(point.ece_other)] * judged_twice
+            cells += [percent(point.corrupted_accuracy), percent(point.corrupted_ece)] * corrupted
             name = Text("* " if point.on_condition_front else "  ").append(arm.method, style="bold")
             settings = Padding(Text(format_settings(point.settings), style="dim"), (0, 0, 0, 2))
             table.add_row(Group(name, settings), *cells)
     return table
 
 
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.1f}"
+def objective_title(column: str) -> str:
+    """`val_corrupted_ece` in words."""
+    name = {"accuracy": "accuracy", "ece": "expected calibration error"}[column.rpartition("_")[2]]
+    return f"{name} on corrupted images" if "corrupted" in column else name
 
 
 def _caption(info: FrontInfo) -> str:
     lines = ["Each method's non-dominated trials; * marks those that no method beats in this condition."]
+    if info.objectives != ("val_accuracy", "val_ece"):
+        lines.append(f"Chosen by {objective_title(info.objectives[0])} and {objective_title(info.objectives[1])}.")
     if info.n_val:
         accuracies = sorted(point.accuracy for arms in info.conditions.values() for arm in arms for point in arm.points)
         share = min(max(accuracies[len(accuracies) // 2] if accuracies else 0.5, 1 / info.n_val), 1 - 1 / info.n_val)

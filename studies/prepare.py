@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,18 @@ import torch
 
 from bsd_core.config import AugmentConfig
 from bsd_core.data.images import ImageSet, Int64
-from bsd_core.data.label_noise import spoil_labels
+from bsd_core.data.label_noise import NoiseRecord, SplitLabels, save_labels
 from bsd_core.data.sources import Source, load_source
-from bsd_core.data.splits import split_train_val, stratified_split, subset
+from bsd_core.data.splits import split_rows, stratified_split, subset_rows
 from bsd_core.errors import ConfigError, one_line
 from bsd_core.evaluate import EvaluationPlan
 from bsd_core.methods import Training, build_method
 from bsd_core.models import Network, build_model, n_parameters
+from bsd_core.robustness.official import OfficialCorruptions, official_folder
 from bsd_core.seeds import derive_seed
+from studies.noise import Split, given_labels
 from studies.search import ArmSpace, split_params
-from studies.spec import Augment, Condition, StudySpec
+from studies.spec import Augment, StudySpec
 from studies.trial import SearchData, TrialSettings
 
 
@@ -33,6 +36,7 @@ class PreparedStudy:
         settings: what all trials share.
         n_test: test images, which the search never sees.
         n_parameters: of the network.
+        rows: by split (train, val), the images' rows in the official training set.
         data_fingerprint: of training and validation images with their true labels.
         noise_fingerprints: by condition, of the given labels.
     """
@@ -41,6 +45,7 @@ class PreparedStudy:
     settings: TrialSettings
     n_test: int
     n_parameters: int
+    rows: dict[str, Int64]
     data_fingerprint: str
     noise_fingerprints: dict[str, str]
 
@@ -55,16 +60,21 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
     source = load_source(
         spec.dataset, data_dir=spec.data_dir, download=spec.download if download is None else download, image_size=spec.image_size
     )
-    images = subset(source.train, spec.train_images, seed=derive_seed(spec.seed, "subset"))
-    if spec.n_classes is not None:
-        images = ImageSet(images.images, images.targets, spec.n_classes)
-    train, val = split_train_val(images, spec.val_fraction, seed=derive_seed(spec.seed, "val"))
+    splits = _splits(spec, source)
+    train, val = splits["train"].images, splits["val"].images
     if len(train) < spec.batch_size:
         raise ConfigError(
             f"The training split has {len(train)} images, fewer than one batch (batch_size={spec.batch_size}). "
             "Lower batch_size or use more images."
         )
-    given = {condition.name: _given_labels(spec, source, condition, train, val) for condition in spec.conditions}
+    given = {}
+    for condition in spec.conditions:
+        labels = given_labels(spec, condition, source, splits)
+        given[condition.name] = (labels["train"], labels["val"])
+    if spec.evaluate.official:
+        _check_official(spec, source)
+    settings = _settings(spec, source.augment)
+    settings.evaluation.check(channels=train.channels, image_size=train.image_size)
     fingerprint = f"{train.fingerprint()}{val.fingerprint()}"
     noise = {name: _fingerprint(*labels) for name, labels in given.items()}
     shifted_rows = _shifted_rows(spec, val)
@@ -75,35 +85,61 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
         val_targets=val.targets,
         given=given,
         shifted_rows=shifted_rows,
-        n_classes=images.n_classes,
+        n_classes=train.n_classes,
         fingerprint=_fingerprint(np.frombuffer(f"{fingerprint}{noise}".encode(), dtype=np.uint8), shifted_rows),
     )
     return PreparedStudy(
         data=data,
-        settings=_settings(spec, source.augment),
+        settings=settings,
         n_test=len(source.test),
         n_parameters=_try_model(spec, train),
+        rows={name: split.rows for name, split in splits.items()},
         data_fingerprint=fingerprint,
         noise_fingerprints=noise,
     )
 
 
-def _given_labels(spec: StudySpec, source: Source, condition: Condition, train: ImageSet, val: ImageSet) -> tuple[Int64, Int64]:
-    mapping = condition.mapping or source.asymmetric_map
-    if condition.kind == "asymmetric" and mapping is None:
-        raise ConfigError(
-            f"Asymmetric noise must know which class each class is mistaken for, and {spec.dataset!r} brings no such map. "
-            "Give one in the condition: {kind: asymmetric, rate: ..., mapping: {0: 1, 1: 0, ...}}."
+def _check_official(spec: StudySpec, source: Source) -> None:
+    """Whether every released file that the study will want is there and fits the test split."""
+    official = OfficialCorruptions.open(official_folder(spec.dataset, spec.data_dir), source.test.targets, clean=source.test.images)
+    for name in spec.evaluate.corruptions:
+        official.images(name, 1, slice(0, 1))
+
+
+def _splits(spec: StudySpec, source: Source) -> dict[str, Split]:
+    targets = source.train.targets
+    rows = subset_rows(targets, spec.train_images, seed=derive_seed(spec.seed, "subset"))
+    parts = split_rows(targets[rows], spec.val_fraction, seed=derive_seed(spec.seed, "val"))
+    splits = {}
+    for name, part in zip(("train", "val"), parts, strict=True):
+        images = source.train.select(rows[part])
+        splits[name] = Split(images if spec.n_classes is None else ImageSet(images.images, images.targets, spec.n_classes), rows[part])
+    return splits
+
+
+def save_noise(folder: Path, spec: StudySpec, prepared: PreparedStudy) -> None:
+    """Write <condition>.parquet for every condition with wrong labels; a condition `saved:<file>` of another study reads it.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    data = prepared.data
+    for condition in spec.conditions:
+        if condition.kind == "none":
+            continue
+        train, val = data.given[condition.name]
+        splits = {
+            "train": SplitLabels(prepared.rows["train"], data.train_targets, train),
+            "val": SplitLabels(prepared.rows["val"], data.val_targets, val),
+        }
+        record = NoiseRecord(
+            kind=condition.kind,
+            rate=condition.rate,
+            seed=derive_seed(spec.seed, "noise"),
+            n_classes=data.n_classes,
+            data_fingerprint=prepared.data_fingerprint,
         )
-
-    if condition.kind != "none" and round(condition.rate * len(train)) == 0:
-        raise ConfigError(f"Condition {condition.name} would spoil none of the {len(train)} training labels; raise its rate.")
-
-    def spoil(part: ImageSet, split: str) -> Int64:
-        seed = derive_seed(spec.seed, "noise", split)
-        return spoil_labels(part.targets, condition.kind, condition.rate, n_classes=part.n_classes, seed=seed, mapping=mapping)
-
-    return spoil(train, "train"), spoil(val, "val")
+        save_labels(folder / f"{condition.name}.parquet", splits, record)
 
 
 def _shifted_rows(spec: StudySpec, val: ImageSet) -> Int64:
@@ -129,7 +165,9 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
         evaluation=EvaluationPlan(
             corruptions=tuple(spec.evaluate.corruptions),
             severities=tuple(spec.evaluate.severities),
+            perturbations=tuple(spec.evaluate.perturbations),
             seed=derive_seed(spec.seed, "corruptions"),
+            frost_folder=spec.evaluate.frost_folder,
         ),
         validation_labels=spec.validation_labels,
         cpus=spec.cpus_per_trial,

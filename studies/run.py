@@ -22,10 +22,11 @@ from studies import cluster
 from studies.driver import StudyDriver
 from studies.front import collect_front, render_front
 from studies.ledger import Event, Ledger, read_ledger
-from studies.prepare import PreparedStudy, prepare
+from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.progress import StudyProgress, make_view
 from studies.provenance import collect_provenance
 from studies.report.figures import draw_front, save_figure
+from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
 from studies.screen import only_our_console, our_console, say
 from studies.search import StudySearch, export_journal
@@ -48,6 +49,7 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
         run = create_run(results, study, spec)
         provenance["slots"] = joined.slots
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
+        save_noise(run.labels, spec, prepared)
         with run.lock():
             code = _search(run, spec, prepared, joined.slots, earlier=[])
             joined.abandoned = code == TERMINATED
@@ -71,9 +73,11 @@ def resume_study(run: RunFolder) -> int:
         if finished.done:
             return _conclude(run, finished, console)
         prepared, address = _prepared(spec)
-        before = run.provenance().get("data", {}).get("fingerprint", prepared.data_fingerprint)
-        if before != prepared.data_fingerprint:
-            raise DataError(f"The data set is not the one this run began with (fingerprint {before}); start a new run.")
+        before = run.provenance().get("data", {})
+        if before.get("fingerprint", prepared.data_fingerprint) != prepared.data_fingerprint:
+            raise DataError(f"The data set is not the one this run began with (fingerprint {before['fingerprint']}); start a new run.")
+        if before.get("noise_fingerprints", prepared.noise_fingerprints) != prepared.noise_fingerprints:
+            raise DataError("The noisy labels are not those this run began with: did a file of labels change? Start a new run.")
         with _joined_ray(address, spec, prepared) as joined:
             code = _search(run, spec, prepared, joined.slots, earlier=contents.events)
             joined.abandoned = code == TERMINATED
@@ -203,6 +207,7 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
         "dataset": spec.dataset,
         "model": spec.model,
         "validation_labels": spec.validation_labels,
+        "objectives": ", ".join(spec.targets),
     }
     tables = build_tables(events, constants)
     provenance: dict[str, Any] = run.provenance()
@@ -221,6 +226,10 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     info = collect_front(tables.trials, tables.evaluations, arms=arms)
     console.print(render_front(info))
     console.print()
+    robustness = collect_robustness(tables.trials, arms=arms)
+    if robustness:
+        console.print(render_robustness(robustness))
+        console.print()
     figures = save_figure(draw_front(info), run.figures, "front") if info.n_points else []
     trials = f"{info.n_points} finished trials" + (f", {info.n_failed} failed" if info.n_failed else "")
     say(console, f"{trials}, in {_shown(run.path)}")

@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "report" / "figures"
 
     @property
+    def labels(self) -> Path:
+        """Folder of the noisy labels, a file a condition."""
+        return self.path / "labels"
+
+    @property
     def log(self) -> Path:
         """What Ray and others had to say."""
         return self.path / "run.log"

@@ -44,3 +44,8 @@ def only_our_console(log: Path) -> Iterator[Console]:
             for descriptor, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, descriptor)
                 os.close(original)
+
+
+def percent(fraction: float | None) -> str:
+    """A share as percent with one digit, without the sign; `-` for none."""
+    return "-" if fraction is None else f"{100 * fraction:.1f}"

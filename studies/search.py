@@ -11,7 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, IntDistribution
@@ -21,12 +21,10 @@ from bsd_core.errors import DataError
 from bsd_core.methods import get_method
 from bsd_core.seeds import derive_seed
 from search_spaces import SHARED, Settings, get_search_space
+from studies.objectives import DIRECTIONS, Objectives
 from studies.spec import Arm, StudySpec
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-
-OBJECTIVES: Final = ("val_accuracy", "val_ece")
-DIRECTIONS: Final = ("maximize", "minimize")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,10 +232,10 @@ class StudySearch:
             (arm, outcome) of the trials that ended.
 
         Raises:
-            DataError: a trial is of an arm, or lacks a setting, of this study.
+            DataError: a trial is of an arm, or lacks a setting or an objective, of this study.
         """
         events = list(events)
-        ended = {event["trial_id"]: end_outcome(event) for event in events if event["event"] == "end"}
+        ended = {event["trial_id"]: end_outcome(event, self.spec.targets) for event in events if event["event"] == "end"}
         suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest" and event["phase"] == "search"}
         outcomes = []
         for trial_id, event in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
@@ -250,12 +248,15 @@ class StudySearch:
         return outcomes
 
 
-def end_outcome(event: Mapping[str, Any]) -> Outcome:
-    """The outcome that an `end` event of the ledger tells."""
+def end_outcome(event: Mapping[str, Any], objectives: Objectives) -> Outcome:
+    """The outcome that an `end` event of the ledger tells.
+
+    Raises:
+        DataError: a finished trial without one of the objectives.
+    """
     if event["state"] != "complete":
         return Outcome(values=None)
-    accuracy, ece = (event["metrics"][name] for name in OBJECTIVES)
-    return Outcome(values=(accuracy, ece))
+    return Outcome(values=objectives.values(event["metrics"], where=f"The ledger's trial {event['trial_id']}"))
 
 
 def split_params(params: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -278,5 +279,5 @@ def export_journal(search: StudySearch, path: str) -> None:
         study = optuna.create_study(study_name=arm.arm.name, directions=list(DIRECTIONS), storage=storage)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(OBJECTIVES))
+            study.set_metric_names(list(search.spec.targets))
         study.add_trials([trial for trial in arm.study.get_trials(deepcopy=False) if trial.state.is_finished()])

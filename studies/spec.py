@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
@@ -22,89 +20,13 @@ from pydantic import (
 
 from bsd_core.errors import ConfigError, unknown_name
 from search_spaces import SEARCH_SPACES, SHARED
+from studies.condition import Condition
+from studies.field_types import Setting, Text, listed, unique
+from studies.objectives import Objectives
 from studies.recipe import Count, RecipeFields, Strict
+from studies.shifts import Evaluate
 
 SEARCH_VARIANTS: Final = ("full", "method_only", "published")
-
-T = TypeVar("T")
-
-
-def _encodable(text: str) -> str:
-    """Refuse what no file can hold: half a surrogate pair, a NUL."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ConfigError("A text must be valid Unicode.") from None
-    if "\0" in text:
-        raise ConfigError("A text must not hold a NUL character.")
-    return text
-
-
-Text = Annotated[str, AfterValidator(_encodable)]
-
-
-def _setting(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ConfigError(f"input should be a number or a text, but got {value!r}")
-    if isinstance(value, int) and abs(value) > 2**53:
-        raise ConfigError("a whole number should be at most 2^53, which tables can hold")
-    return value
-
-
-Setting = Annotated[Any, AfterValidator(_setting)]
-
-
-def _listed(value: Any) -> Any:
-    """One value stands for a list of one."""
-    return value if isinstance(value, list) else [value]
-
-
-class Condition(Strict):
-    """How the training labels are spoiled. Short forms: `none`, `symmetric:0.4`, `symmetric_40`."""
-
-    kind: str = Field(description="none, symmetric or asymmetric")
-    rate: float = Field(default=0.0, description="share of ALL labels that are wrong, in [0, 1)")
-    mapping: Annotated[dict[int, int], Field(min_length=1)] | None = Field(
-        default=None, description="asymmetric: wrong label by true label; default: the data set's map"
-    )
-
-    @property
-    def name(self) -> str:
-        """`none`, or kind and percent, e.g. `symmetric_40`."""
-        return self.kind if self.kind == "none" else f"{self.kind}_{self.rate * 100:.10g}"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        from bsd_core.data.label_noise import NOISE_KINDS
-
-        kind, separator, rate = value.partition(":")
-        if not separator and (percent := re.fullmatch(r"([a-z]+)_(\d+(?:\.\d+)?)", value)):
-            return {"kind": percent[1], "rate": float(percent[2]) / 100}
-        if not separator:
-            if kind in NOISE_KINDS and kind != "none":
-                raise ConfigError(f"Condition {value!r} needs a rate, e.g. {kind}:0.4.")
-            return {"kind": kind}
-        try:
-            return {"kind": kind, "rate": float(rate)}
-        except ValueError:
-            raise ConfigError(f"The rate of condition {value!r} is not a number; write it like symmetric:0.4.") from None
-
-    @model_validator(mode="after")
-    def _check(self) -> Condition:
-        from bsd_core.data.label_noise import NOISE_KINDS
-
-        if self.kind not in NOISE_KINDS:
-            raise unknown_name("condition", self.kind, NOISE_KINDS)
-        if not 0 <= self.rate < 1:
-            raise ConfigError(f"`0 <= rate < 1` must hold, but condition {self.kind!r} has rate={self.rate:g}.")
-        if (self.kind == "none") != (self.rate == 0):
-            raise ConfigError(f"Condition {self.kind!r} cannot have rate={self.rate:g}: `none` has rate 0, noise a rate above 0.")
-        if self.mapping is not None and self.kind != "asymmetric":
-            raise ConfigError(f"Only asymmetric noise takes a mapping, but condition {self.kind!r} has one.")
-        return self
 
 
 class Augment(Strict):
@@ -128,49 +50,6 @@ class Augment(Strict):
 
         AugmentConfig(**self.model_dump())
         return self
-
-
-class Evaluate(Strict):
-    """What a trained network is shown besides clean images."""
-
-    corruptions: Annotated[list[str], BeforeValidator(_listed)] = Field(
-        default=["all"], validate_default=True, description="corruption names, `all`, `none`, or an empty list"
-    )
-    severities: Annotated[list[int], BeforeValidator(_listed), Field(min_length=1)] = Field(
-        default=[1, 2, 3, 4, 5], description="of 1 to 5"
-    )
-    images: Count | None = Field(default=None, description="corrupt a stratified subset of this many validation images; null: all")
-
-    @field_validator("corruptions")
-    @classmethod
-    def _known(cls, names: list[str]) -> list[str]:
-        from bsd_core.robustness.corruptions import CORRUPTIONS
-
-        if names == ["all"]:
-            return list(CORRUPTIONS)
-        if names == ["none"]:
-            return []
-        for name in names:
-            if name in ("all", "none"):
-                raise ConfigError(f"`{name}` stands alone, but the list also names other corruptions.")
-            if name not in CORRUPTIONS:
-                raise unknown_name("corruption", name, [*CORRUPTIONS, "all", "none"])
-        return _unique("corruption", names)
-
-    @field_validator("severities")
-    @classmethod
-    def _range(cls, severities: list[int]) -> list[int]:
-        for severity in severities:
-            if severity not in (1, 2, 3, 4, 5):
-                raise ConfigError(f"A severity is 1, 2, 3, 4 or 5, but got {severity}.")
-        return _unique("severity", severities)
-
-
-def _unique(kind: str, values: list[T]) -> list[T]:
-    for value in values:
-        if values.count(value) > 1:
-            raise ConfigError(f"The {kind} {value!r} is listed twice.")
-    return values
 
 
 class Arm(NamedTuple):
@@ -227,8 +106,8 @@ class StudySpec(RecipeFields):
     n_classes: Annotated[int, Field(ge=2, le=1_000_000)] | None = Field(
         default=None, description="outputs of the network; null: as many as the data set has classes"
     )
-    methods: Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)] = Field(description="methods compared")
-    conditions: Annotated[list[Condition], BeforeValidator(_listed), Field(min_length=1)] = Field(
+    methods: Annotated[list[str], BeforeValidator(listed), Field(min_length=1)] = Field(description="methods compared")
+    conditions: Annotated[list[Condition], BeforeValidator(listed), Field(min_length=1)] = Field(
         description="label noise they train under; each method x condition is an arm"
     )
     search_space: str = Field(
@@ -242,12 +121,16 @@ class StudySpec(RecipeFields):
     fixed: dict[str, dict[str, Setting]] = Field(
         default={}, description="settings that are not searched, by method or `shared`, e.g. {bsd: {temperature: 1.0}}"
     )
+    objectives: Annotated[list[str], BeforeValidator(listed)] = Field(
+        default=list(Objectives()),
+        description="what the search looks for: val_accuracy or val_corrupted_accuracy, up, and val_ece or val_corrupted_ece, down",
+    )
     trials: Count = Field(description="finished trials in every arm")
     augment: Annotated[
         Annotated[Literal["auto", "none"], Tag("_name")] | Annotated[Augment, Tag("_fields")],
         Discriminator(lambda value: "_fields" if isinstance(value, dict | Augment) else "_name"),
     ] = Field(default="auto", description="auto: what suits the data set; none; or fields")
-    evaluate: Evaluate = Field(default_factory=Evaluate, description="corrupted evaluation of every finished trial")
+    evaluate: Evaluate = Field(default_factory=Evaluate, description="what every finished trial is shown besides clean images")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=0, description="root of all randomness")
     cpus_per_trial: float = Field(default=1.0, ge=0.01, le=100_000, description="fractions allowed: 0.5 runs two trials a core")
     gpus_per_trial: float = Field(default=0.0, ge=0, le=100_000, description="fractions allowed: 0.25 runs four trials a GPU")
@@ -257,18 +140,28 @@ class StudySpec(RecipeFields):
         """Method x condition, conditions outermost."""
         return [Arm(method, condition) for condition in self.conditions for method in self.methods]
 
+    @property
+    def targets(self) -> Objectives:
+        """The two columns that choose."""
+        return Objectives(*self.objectives)
+
+    @field_validator("objectives")
+    @classmethod
+    def _known_objectives(cls, names: list[str]) -> list[str]:
+        return list(Objectives.parse(names))
+
     @field_validator("methods")
     @classmethod
     def _known_methods(cls, methods: list[str]) -> list[str]:
         for method in methods:
             if method not in SEARCH_SPACES:
                 raise unknown_name("method", method, SEARCH_SPACES)
-        return _unique("method", methods)
+        return unique("method", methods)
 
     @field_validator("conditions")
     @classmethod
     def _unique_conditions(cls, conditions: list[Condition]) -> list[Condition]:
-        _unique("condition", [condition.name for condition in conditions])
+        unique("condition", [condition.name for condition in conditions])
         return conditions
 
     @field_validator("fixed")
@@ -320,6 +213,8 @@ class StudySpec(RecipeFields):
             raise ConfigError(f"gpus_per_trial is 0 or at least 0.01, but got {self.gpus_per_trial:g}.")
         if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
             raise ConfigError(f"gpus_per_trial above 1 is a whole number, but got {self.gpus_per_trial:g}.")
+        if self.targets.on_corrupted and not self.evaluate.corruptions:
+            raise ConfigError("The objectives are measured on corrupted images, but `evaluate.corruptions` is none.")
         self._check_fixed()
         self._check_search_also()
         return self
@@ -331,7 +226,7 @@ class StudySpec(RecipeFields):
             if method not in self.methods:
                 raise unknown_name("method in `search_also`", method, self.methods)
             extra = SEARCH_SPACES[method].extra
-            for name in _unique("setting in `search_also`", names):
+            for name in unique("setting in `search_also`", names):
                 if name not in extra:
                     raise unknown_name(f"setting in `search_also.{method}`", name, extra or ["none"])
                 if name in self.fixed.get(method, {}):

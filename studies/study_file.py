@@ -11,8 +11,10 @@ from typing import Any, Final, get_origin
 from pydantic import BaseModel, ValidationError
 
 from bsd_core.errors import ConfigError, nearest, one_line, printable, shown, unknown_name
+from studies.condition import Condition
 from studies.recipe import RecipeFields
-from studies.spec import Augment, Condition, Evaluate, StudySpec
+from studies.shifts import Evaluate
+from studies.spec import Augment, StudySpec
 from studies.yaml_strict import parse_yaml
 
 STUDY_FOLDER: Final = Path(__file__).parent

@@ -17,9 +17,10 @@ import pyarrow.parquet as pq
 from bsd_core.errors import DataError, one_line
 from studies.ledger import Event
 from studies.pareto import non_dominated
+from studies.robustness import add_corruption_errors
 from studies.run_folder import RunFolder, write_atomically
 
-SCHEMA_VERSION: Final = "1"
+SCHEMA_VERSION: Final = "2"
 
 
 def _schema(**columns: tuple[pa.DataType, str]) -> pa.Schema:
@@ -35,8 +36,9 @@ TRIALS: Final = _schema(
     arm=(_TEXT, "<method>/<condition>"),
     method=(_TEXT, "training method"),
     condition=(_TEXT, "label noise the trial trained under"),
-    noise_kind=(_TEXT, "none, symmetric or asymmetric"),
-    noise_rate=(_FLOAT, "share of training labels that are wrong, in [0, 1)"),
+    noise_kind=(_TEXT, "none, symmetric, symmetric_inclusive, asymmetric, pairflip, instance, human, confusion or saved"),
+    noise_rate=(_FLOAT, "share of training labels that are wrong, in [0, 1): as asked for, or counted where the kind leaves it to chance"),
+    n_wrong_labels=(_INT, "training labels that are wrong, counted; null of a trial that failed before it had data"),
     dataset=(_TEXT, "data source"),
     model=(_TEXT, "network"),
     trial_id=(_TEXT, "unique within the run"),
@@ -53,11 +55,23 @@ TRIALS: Final = _schema(
     val_ece_clean_labels=(_FLOAT, "ECE by the true validation labels; fraction"),
     val_accuracy_noisy_labels=(_FLOAT, "accuracy by validation labels with the condition's noise; fraction"),
     val_ece_noisy_labels=(_FLOAT, "ECE by validation labels with the condition's noise; fraction"),
+    objectives=(_TEXT, "the two columns that the search looked for and that on_front judges by"),
     val_corrupted_accuracy=(_FLOAT, "mean accuracy over the corrupted validation images; fraction, null if none"),
     val_corrupted_ece=(_FLOAT, "mean ECE over the corrupted validation images; fraction, null if none"),
+    val_corrupted_nll=(_FLOAT, "mean NLL over the corrupted validation images; nats, null if none"),
+    val_mean_corruption_error=(_FLOAT, "plain mean of the error rates of all corruptions and severities; fraction"),
+    val_corruption_error_vs_cross_entropy=(
+        _FLOAT,
+        "mean over corruptions of the errors summed over severities, divided by those of the condition's most accurate cross_entropy "
+        "trial of this run; 1 is as good as that; null without such an arm",
+    ),
+    val_worst_corruption=(_TEXT, "the corruption with the lowest mean accuracy over its severities"),
+    val_worst_corruption_accuracy=(_FLOAT, "that accuracy; fraction"),
+    val_flip_probability=(_FLOAT, "mean over the perturbations of how often the predicted class changes along a sequence; null if none"),
+    val_top5_distance=(_FLOAT, "mean over the perturbations of the top-5 distance; null if none, or with five classes or fewer"),
     test_accuracy=(_FLOAT, "on test images, only reported; null in phase search"),
     test_ece=(_FLOAT, "on test images, only reported; null in phase search"),
-    on_front=(_BOOL, "no finished trial of the arm is better in both val_accuracy and val_ece"),
+    on_front=(_BOOL, "no finished trial of the arm is better in both objectives"),
     train_seconds=(_FLOAT, "wall time of the epochs, validation included"),
     evaluate_seconds=(_FLOAT, "wall time of the final evaluation"),
     images_per_second=(_FLOAT, "images pushed through the network a second of training"),
@@ -86,12 +100,12 @@ _SHIFT_KEY: Final = {
     "phase": (_TEXT, "search or confirm"),
     "split": (_TEXT, "val (by the study's validation labels), val_clean_labels, val_noisy_labels, or test"),
     "shift": (_TEXT, "clean, corruption or perturbation"),
-    "name": (_TEXT, "of the corruption; clean"),
-    "severity": (_INT, "1 to 5; 0 for clean"),
+    "name": (_TEXT, "of the corruption or perturbation; clean"),
+    "severity": (_INT, "1 to 5; 0 for clean, 1 for a perturbation"),
 }
 EVALUATIONS: Final = _schema(
     **_SHIFT_KEY,
-    n=(_INT, "images"),
+    n=(_INT, "images, or sequences"),
     accuracy=(_FLOAT, "fraction"),
     top5_accuracy=(_FLOAT, "label among the five most probable; fraction, null with five classes or fewer"),
     ece=(_FLOAT, "expected calibration error, 15 equal bins (low, high]; fraction"),
@@ -106,7 +120,8 @@ EVALUATIONS: Final = _schema(
     excess_aurc=(_FLOAT, "aurc less that of an ideal order; fraction"),
     ece_temperature_scaled=(_FLOAT, "ECE after temperature scaling; fraction; optimistic on val, where the temperature is fitted"),
     temperature=(_FLOAT, "fitted on clean validation images by NLL"),
-    flip_probability=(_FLOAT, "of perturbation sequences; null otherwise"),
+    flip_probability=(_FLOAT, "of perturbation sequences, whose other metrics are null; null otherwise"),
+    top5_distance=(_FLOAT, "of perturbation sequences; null otherwise, and with five classes or fewer"),
 )
 RELIABILITY: Final = _schema(
     **_SHIFT_KEY,
@@ -134,7 +149,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
 
     Args:
         events: of the ledger, in order.
-        constants: `study`, `run_id`, `dataset`, `model` and `validation_labels` of the run.
+        constants: `study`, `run_id`, `dataset`, `model`, `validation_labels` and `objectives` (two columns and a comma) of the run.
     """
     suggested: dict[str, Event] = {}
     ended: dict[str, Event] = {}
@@ -149,6 +164,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
                 ended[event["trial_id"]] = event
     rows = [_trial_row(suggested[trial_id], end, constants) for trial_id, end in ended.items() if trial_id in suggested]
     rows.sort(key=lambda row: (row["phase"], row["trial_number"], row["arm"]))
+    add_corruption_errors(rows, {trial_id: end["evaluations"] for trial_id, end in ended.items()})
     epochs = {key: row for key, row in epochs.items() if key[0] in ended}
     names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("param_")))  # in their spaces' order
     meaning = {"description": "hyperparameter; null where the method has none"}
@@ -160,7 +176,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
         return [{"trial_id": row["trial_id"], "phase": row["phase"], **entry} for row in rows for entry in ended[row["trial_id"]][kind]]
 
     return Tables(
-        trials=pa.Table.from_pylist(_mark_fronts(rows), schema),
+        trials=pa.Table.from_pylist(_mark_fronts(rows, *constants["objectives"].split(", ")), schema),
         epochs=pa.Table.from_pylist(list(epochs.values()), EPOCHS),
         evaluations=pa.Table.from_pylist(shifted("evaluations"), EVALUATIONS),
         reliability=pa.Table.from_pylist(shifted("reliability"), RELIABILITY),
@@ -168,17 +184,18 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
 
 
 def _trial_row(suggest: Event, end: Event, constants: Mapping[str, Any]) -> Event:
-    own = ("phase", "arm", "method", "condition", "noise_kind", "noise_rate", "trial_id", "trial_number", "seed")
+    own = ("phase", "arm", "method", "condition", "noise_kind", "trial_id", "trial_number", "seed")
     row = {**constants, **{name: suggest[name] for name in own}, **end["metrics"]}
     row |= {field.name: end[field.name] for field in TRIALS if field.name in end}
+    row["noise_rate"] = suggest["noise_rate"] if suggest["noise_rate"] is not None else end.get("wrong_label_share")
     return row | {f"param_{name}": value for name, value in suggest["params"].items()}
 
 
-def _mark_fronts(rows: list[Event]) -> list[Event]:
+def _mark_fronts(rows: list[Event], accuracy_column: str, ece_column: str) -> list[Event]:
     for arm in {(row["phase"], row["arm"]) for row in rows}:
         members = [row for row in rows if (row["phase"], row["arm"]) == arm]
-        accuracy = np.array([row.get("val_accuracy", np.nan) for row in members], dtype=np.float64)
-        ece = np.array([row.get("val_ece", np.nan) for row in members], dtype=np.float64)
+        accuracy = np.array([row.get(accuracy_column, np.nan) for row in members], dtype=np.float64)
+        ece = np.array([row.get(ece_column, np.nan) for row in members], dtype=np.float64)
         for row, best in zip(members, non_dominated(accuracy, ece), strict=True):
             row["on_front"] = bool(best) and row["state"] == "complete"
     return rows
@@ -213,6 +230,9 @@ def read_tables(run: RunFolder) -> Tables:
             raise DataError(f"{path}: not a readable table ({one_line(error, limit=100)}).") from error
         version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
         if version != SCHEMA_VERSION:
-            raise DataError(f"{path}: schema version {version}, but this program reads version {SCHEMA_VERSION}.")
+            raise DataError(
+                f"{path}: schema version {version}, but this program reads version {SCHEMA_VERSION}. Build the tables again with: "
+                f"python -m studies front {run.path}"
+            )
         tables[field.name] = table
     return Tables(**tables)

@@ -21,7 +21,7 @@ from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.host_images import to_device
 from bsd_core.data.images import Int64, Pixels
 from bsd_core.errors import DivergedError, one_line
-from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict
+from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict, summarise
 from bsd_core.models import n_parameters
 from bsd_core.train import Recipe, Trainer
 
@@ -37,7 +37,7 @@ class SearchData:
         train_images, val_images: (N, C, H, W) uint8, in memory or mapped; a mapped file must be there on every machine.
         train_targets, val_targets: (N,) int64, true labels: for the record, never for a method.
         given: by condition, the labels of train and val as the condition spoils them.
-        shifted_rows: rows of the validation split that are corrupted for evaluation.
+        shifted_rows: rows of the validation split that are corrupted and perturbed for evaluation.
         n_classes: K.
         fingerprint: of the whole; names the copy that a process keeps.
     """
@@ -143,6 +143,8 @@ def _train_and_evaluate(
 ) -> Iterator[Event]:
     tensors = _tensors(data, device)
     train_given, val_noisy = tensors["given"][task.condition]
+    wrong = train_given != tensors["train_targets"]
+    spent |= {"n_wrong_labels": int(wrong.sum()), "wrong_label_share": float(wrong.double().mean())}
     val_labels = {"clean": tensors["val_targets"], "noisy": val_noisy}
     chosen = settings.validation_labels
     recipe = Recipe(
@@ -203,13 +205,11 @@ def _train_and_evaluate(
 
 def _trial_metrics(evaluations: list[Event], chosen: str, other: str) -> Event:
     """The trial's own columns, from its evaluation rows."""
-    clean, by_other, *corrupted = evaluations
+    clean, by_other, *shifted = evaluations
     metrics = {f"val_{name}": clean[name] for name in ("accuracy", "ece", "nll", "brier")}
     for labels, row in ((chosen, clean), (other, by_other)):
         metrics |= {f"val_accuracy_{labels}_labels": row["accuracy"], f"val_ece_{labels}_labels": row["ece"]}
-    if corrupted:
-        metrics |= {f"val_corrupted_{name}": sum(row[name] for row in corrupted) / len(corrupted) for name in ("accuracy", "ece")}
-    return metrics
+    return metrics | {f"val_{name}": value for name, value in summarise(shifted).items()}
 
 
 def _device_name(device: torch.device) -> str:

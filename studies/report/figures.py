@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Final
 
-from studies.front import ArmFront, FrontInfo, Point
+from studies.front import ArmFront, FrontInfo, Point, objective_title
 from studies.run_folder import write_atomically
 
 # Okabe & Ito's colours, ordered so that neighbours also differ in lightness: with marker and line style they read in greyscale.
@@ -43,9 +43,9 @@ def draw_front(info: FrontInfo) -> Any:
         figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
     for index, axis in enumerate(axes[: len(info.conditions)]):
         if index % n_columns == 0:
-            axis.set_ylabel("accuracy, % (higher is better)")
+            axis.set_ylabel(f"{objective_title(info.objectives[0])}, % (higher is better)")
         if index + n_columns >= len(info.conditions):
-            axis.set_xlabel("expected calibration error, % (lower is better)")
+            axis.set_xlabel(f"{objective_title(info.objectives[1])}, % (lower is better)")
     title = f"{info.study}: {info.model} on {info.dataset}, n = {info.n_val} validation images, {info.validation_labels} labels"
     lines = textwrap.wrap(title, width=int(9 * figure.get_figwidth()))
     figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", parse_math=False)
@@ -60,7 +60,7 @@ def _draw_panel(axis: Any, condition: str, arms: list[ArmFront], styles: dict[st
             continue
         behind = [point for point in arm.points if not point.on_front]
         axis.scatter(*_percent(behind), s=18, color=colour, marker=marker, alpha=0.3, linewidths=0)
-        front = sorted(arm.front, key=lambda point: (point.ece, point.accuracy))
+        front = sorted(arm.front, key=lambda point: (point.chosen_by[1], point.chosen_by[0]))
         x, y = _percent(front)
         axis.step(x, y, where="post", color=colour, linestyle=line, linewidth=1.4, alpha=0.9)
         axis.scatter(x, y, s=34, color=colour, marker=marker, edgecolors="white", linewidths=0.6, zorder=3, label=arm.method)
@@ -75,7 +75,7 @@ def _draw_panel(axis: Any, condition: str, arms: list[ArmFront], styles: dict[st
 
 
 def _percent(points: list[Point]) -> tuple[list[float], list[float]]:
-    return [100 * point.ece for point in points], [100 * point.accuracy for point in points]
+    return [100 * point.chosen_by[1] for point in points], [100 * point.chosen_by[0] for point in points]
 
 
 def _set_limits(axis: Any, points: list[Point]) -> int:
@@ -88,7 +88,7 @@ def _set_limits(axis: Any, points: list[Point]) -> int:
     margin_x, margin_y = 0.06 * (right - left) + 0.3, 0.06 * (top - bottom) + 0.3
     axis.set_xlim(max(-0.3, left - margin_x), right + margin_x)
     axis.set_ylim(bottom - margin_y, min(100.6, top + margin_y))
-    return sum(100 * point.ece > right + margin_x or 100 * point.accuracy < bottom - margin_y for point in points)
+    return sum(x > right + margin_x or y < bottom - margin_y for x, y in zip(*_percent(points), strict=True))
 
 
 def save_figure(figure: Any, folder: Path, name: str) -> list[Path]:

@@ -41,7 +41,7 @@ def test_one_command_trains_a_network_and_prints_its_metrics(method: str, capsys
     out = capsys.readouterr().out
     assert f"{method} on digits: 120 training and 30 validation images, resnet8 on cpu" in out
     assert re.search(r"epoch +1 +loss +\d+\.\d+ +val accuracy +\d+\.\d+% +val ECE +\d+\.\d+%", out)
-    assert re.search(r"accuracy +ECE +NLL +Brier +\(n = 30, validation, true labels\)", out)
+    assert re.search(r"accuracy +ECE +NLL +Brier +\(n = 30 validation images, true labels\)", out)
     for name in ("clean", "gaussian_noise severity 3", "pixelate severity 3"):
         assert re.search(rf"{name} +\d+\.\d+% +\d+\.\d+% +\d+\.\d+ +\d+\.\d+", out)
 

@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from bsd_core.data.augment import Normaliser
-from bsd_core.errors import ConfigError, DivergedError
-from bsd_core.evaluate import EvaluationPlan, evaluate, headline, measure, predict, reliability
+from bsd_core.errors import ConfigError, DataError, DivergedError
+from bsd_core.evaluate import EvaluationPlan, evaluate, headline, measure, predict, reliability, steadiness, summarise
 from bsd_core.metrics.calibration import expected_calibration_error, fit_temperature
+from bsd_core.metrics.robustness import rank_distance
 from bsd_core.models import build_model
 from bsd_core.robustness.corruptions import corrupt
+from bsd_core.robustness.official import OfficialCorruptions
+from bsd_core.robustness.perturbations import frames
 from tests._dummies import make_images, make_logits, make_targets
 
 IDENTITY = Normaliser(mean=torch.zeros(1), std=torch.ones(1))
@@ -88,8 +94,7 @@ def test_the_headline_by_hand() -> None:
 def test_measure_gives_every_column_and_scales_by_the_given_temperature() -> None:
     logits, targets = make_logits(50, 4), make_targets(50, 4)
     row = measure(logits, targets, temperature=2.5)
-    assert row.keys() == MEASURES | {"flip_probability"}
-    assert row["flip_probability"] is None
+    assert row.keys() == MEASURES
     assert (row["n"], row["temperature"]) == (50, 2.5)
     assert row["ece_temperature_scaled"] == float(expected_calibration_error((logits / 2.5).softmax(1), targets))
     assert {key: row[key] for key in ("accuracy", "ece", "nll", "brier")} == headline(logits, targets)
@@ -131,7 +136,7 @@ def test_an_evaluation_has_clean_rows_for_all_labels_and_corrupted_ones_for_the_
         ("val", "corruption", "gaussian_noise", 5),
     ]
     assert len(rows) == 2 + plan.n_shifts
-    assert all(row.keys() == MEASURES | {"flip_probability", "split", "shift", "name", "severity"} for row in rows)
+    assert all(row.keys() == MEASURES | {"split", "shift", "name", "severity"} for row in rows)
     assert [(row["split"], row["shift"], row["name"], row["severity"], row["bin"]) for row in bins] == [
         (*key, b) for key in keys for b in range(15)
     ]
@@ -205,3 +210,144 @@ def test_a_plan_counts_its_shifts() -> None:
 def test_a_plan_that_cannot_be_made_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         EvaluationPlan(**settings)
+
+
+# --- sequences
+
+
+def test_steadiness_is_counted_frame_by_frame() -> None:
+    model, images, _ = make_case()
+    rows = torch.arange(5, 25)
+    for name in ("rotate", "gaussian_noise"):
+        found = steadiness(model, images, IDENTITY, name, rows=rows, seed=3, batch_size=7)
+        predicted = [
+            MeanColour()(IDENTITY(frame)).argmax(1).tolist() for frame in frames(images[rows], name, seed=3, indices=rows)
+        ]  # by frame, then image
+        flips = 0
+        for image in range(20):
+            for frame in range(1, len(predicted)):
+                before = 0 if name == "gaussian_noise" else frame - 1
+                flips += predicted[frame][image] != predicted[before][image]
+        assert found == {"n": 20, "flip_probability": pytest.approx(flips / (20 * (len(predicted) - 1))), "top5_distance": None}
+        assert flips > 0
+
+
+def test_the_top5_distance_is_of_networks_with_more_classes() -> None:
+    class Colours(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat([x.mean((2, 3)), x.amax((2, 3)), x.amin((2, 3))], dim=1)
+
+    images = torch.from_numpy(make_images(6, 3, 8, 8))
+    rows = torch.arange(6)
+    logits = torch.stack([Colours()(IDENTITY(frame)) for frame in frames(images, "scale", seed=0, indices=rows)], dim=1)
+    found = steadiness(Colours(), images, IDENTITY, "scale", rows=rows, seed=0)
+    assert found["top5_distance"] == pytest.approx(float(rank_distance(logits, kind="top5")))
+    assert found["top5_distance"] > 0
+
+
+def test_a_constant_network_never_flips() -> None:
+    class Constant(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.zeros(len(x), 3)
+
+    images = torch.from_numpy(make_images(3, 1, 8, 8))
+    assert steadiness(Constant(), images, IDENTITY, "tilt", rows=torch.arange(3), seed=0)["flip_probability"] == 0
+
+
+def test_a_perturbation_gives_one_row_without_accuracies_and_no_bins() -> None:
+    model, images, targets = make_case(12)
+    plan = EvaluationPlan(perturbations=("translate",))
+    (clean, row), bins = evaluate(model, IDENTITY, images, {"val": targets}, plan=plan, shifted_rows=torch.arange(5))
+    assert clean["shift"] == "clean"
+    assert (row["split"], row["shift"], row["name"], row["severity"], row["n"]) == ("val", "perturbation", "translate", 1, 5)
+    assert 0 <= row["flip_probability"] <= 1
+    assert "accuracy" not in row
+    assert {entry["shift"] for entry in bins} == {"clean"}
+    assert plan.n_frames == 16
+
+
+def test_sequences_of_no_image_and_diverged_networks_are_refused() -> None:
+    model, images, _ = make_case(4)
+    with pytest.raises(ValueError, match="n = 0"):
+        steadiness(model, images, IDENTITY, "tilt", rows=torch.arange(0), seed=0)
+
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.full((len(x), 3), math.nan)
+
+    with pytest.raises(DivergedError):
+        steadiness(Broken(), images, IDENTITY, "tilt", rows=torch.arange(4), seed=0)
+
+
+def test_unknown_perturbations_are_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown perturbation 'titl'\. .*Did you mean 'tilt'\?"):
+        EvaluationPlan(perturbations=("titl",))
+
+
+# --- released images, other temperatures, pictures of frost, summaries
+
+
+def test_released_images_take_the_place_of_ours(tmp_path: Path) -> None:
+    images = torch.from_numpy(make_images(8, 3, 32, 32))
+    targets = make_targets(8, 3)
+    np.save(tmp_path / "labels.npy", np.tile(targets.numpy(), 5))
+    released = torch.cat([255 - images, *[images] * 4])
+    np.save(tmp_path / "fog.npy", released.permute(0, 2, 3, 1).numpy())
+    official = OfficialCorruptions.open(tmp_path, targets.numpy())
+    plan = EvaluationPlan(corruptions=("fog",), severities=(1, 2))
+    rows, _ = evaluate(MeanColour(), IDENTITY, images, {"test": targets}, plan=plan, official=official, shifted_rows=torch.tensor([6, 1]))
+    clean, first, second = rows
+    some = torch.tensor([6, 1])
+    inverted = predict(MeanColour(), 255 - images, IDENTITY, rows=some)
+    assert first["nll"] == pytest.approx(headline(inverted, targets[some])["nll"])
+    assert second["nll"] == pytest.approx(headline(predict(MeanColour(), images, IDENTITY, rows=some), targets[some])["nll"])
+    assert clean["n"] == 8
+
+
+def test_a_given_temperature_scales_all_rows() -> None:
+    model, images, targets = make_case()
+    rows, _ = evaluate(model, IDENTITY, images, {"test": targets}, plan=EvaluationPlan(corruptions=("fog",)), temperature=3.0)
+    assert {row["temperature"] for row in rows} == {3.0}
+    logits = predict(model, images, IDENTITY)
+    assert rows[0]["ece_temperature_scaled"] == float(expected_calibration_error((logits / 3).softmax(1), targets))
+
+
+def test_frost_may_be_of_the_users_own_pictures(tmp_path: Path) -> None:
+    Image.new("RGB", (400, 400), (200, 30, 30)).save(tmp_path / "red.png")
+    model, images, targets = make_case(16)
+    own = EvaluationPlan(corruptions=("frost",), severities=(5,), frost_folder=str(tmp_path))
+    own.check(channels=3, image_size=(8, 8))
+    rows = torch.arange(16)
+    reddened = corrupt(images, "frost", 5, seed=0, indices=rows, frost=own.frost)
+    assert not torch.equal(reddened, corrupt(images, "frost", 5, seed=0, indices=rows))
+    (_, row), _ = evaluate(model, IDENTITY, images, {"val": targets}, plan=own)
+    assert row["nll"] == pytest.approx(headline(predict(model, reddened, IDENTITY), targets)["nll"])
+    with pytest.raises(DataError, match=r"frost has 400 x 400 pixels .* but the images have 500 x 500"):
+        own.check(channels=3, image_size=(500, 500))
+    with pytest.raises(DataError, match="frost folder"):
+        EvaluationPlan(frost_folder=str(tmp_path / "none")).check(channels=3, image_size=(8, 8))
+
+
+def test_a_summary_by_hand() -> None:
+    def corrupted(name: str, severity: int, accuracy: float) -> dict[str, Any]:
+        return {"shift": "corruption", "name": name, "severity": severity, "accuracy": accuracy, "ece": accuracy / 2, "nll": 1.0}
+
+    clean = {"shift": "clean", "name": "clean", "severity": 0, "accuracy": 0.99, "ece": 0.0, "nll": 0.0}
+    flips = [
+        {"shift": "perturbation", "name": "tilt", "flip_probability": 0.1, "top5_distance": 1.0},
+        {"shift": "perturbation", "name": "scale", "flip_probability": 0.3, "top5_distance": 2.0},
+    ]
+    rows = [clean, corrupted("fog", 1, 0.8), corrupted("fog", 5, 0.4), corrupted("snow", 1, 0.5), corrupted("snow", 5, 0.5), *flips]
+    assert summarise(rows) == pytest.approx(
+        {
+            "corrupted_accuracy": 0.55,
+            "corrupted_ece": 0.275,
+            "corrupted_nll": 1.0,
+            "mean_corruption_error": 0.45,
+            "worst_corruption": "snow",
+            "worst_corruption_accuracy": 0.5,
+            "flip_probability": 0.2,
+            "top5_distance": 1.5,
+        }
+    )
+    assert summarise([clean]) == {}

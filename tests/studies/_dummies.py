@@ -22,7 +22,14 @@ from studies.tables import Tables, build_tables
 from studies.trial import SearchData, TrialSettings, TrialTask
 from tests._dummies import make_png, make_toy_images
 
-CONSTANTS = {"study": "mine", "run_id": "20250101T000000Z-abc123", "dataset": "digits", "model": "resnet8", "validation_labels": "clean"}
+CONSTANTS = {
+    "study": "mine",
+    "run_id": "20250101T000000Z-abc123",
+    "dataset": "digits",
+    "model": "resnet8",
+    "validation_labels": "clean",
+    "objectives": "val_accuracy, val_ece",
+}
 
 
 def make_document(**changes: Any) -> dict[str, Any]:
@@ -128,7 +135,7 @@ def make_end(arm: str, number: int, accuracy: float | None, ece: float = 0.1, **
         "val_ece_noisy_labels": ece / 2,
         **metrics,
     }
-    evaluation = {**key, "n": 100, "accuracy": accuracy, "ece": ece, "nll": 0.7, "brier": 0.3, "temperature": 1.5, "flip_probability": None}
+    evaluation = {**key, "n": 100, "accuracy": accuracy, "ece": ece, "nll": 0.7, "brier": 0.3, "temperature": 1.5}
     bins = [
         {**key, "bin": 0, "count": 0, "mean_confidence": None, "accuracy": None},
         {**key, "bin": 14, "count": 100, "mean_confidence": 0.97, "accuracy": accuracy},

@@ -4,7 +4,9 @@ import pyarrow as pa
 import pytest
 
 from studies.front import ArmFront, FrontInfo, Point, collect_front, format_settings, render_front
-from tests.studies._dummies import make_tables, render
+from studies.ledger import Event
+from studies.tables import build_tables
+from tests.studies._dummies import CONSTANTS, make_end, make_suggest, make_tables, render
 
 TRIALS: list[tuple[str, int, float | None, float]] = [
     ("bsd/none", 0, 0.90, 0.30),
@@ -37,12 +39,19 @@ def make_point(**changes: object) -> Point:
         "on_condition_front": False,
         "settings": {"learning_rate": 0.1},
     }
-    return Point(**{**plain, **changes})  # type: ignore[arg-type]
+    point = {**plain, **changes}
+    return Point(**{"chosen_by": (point["accuracy"], point["ece"]), **point})  # type: ignore[arg-type]
 
 
 def make_front(*arms: ArmFront, condition: str = "none", study: str = "mine") -> FrontInfo:
     return FrontInfo(
-        study=study, dataset="digits", model="resnet8", validation_labels="noisy", n_val=100, conditions={condition: list(arms)}
+        study=study,
+        dataset="digits",
+        model="resnet8",
+        validation_labels="noisy",
+        objectives=("val_accuracy", "val_ece"),
+        n_val=100,
+        conditions={condition: list(arms)},
     )
 
 
@@ -150,13 +159,13 @@ def test_under_noise_both_kinds_of_labels_are_shown() -> None:
     assert any("cs_kd: no finished trial, 1 failed" in line for line in noisy)
 
 
-def test_corrupted_accuracy_is_shown_where_it_was_measured() -> None:
+def test_corrupted_accuracy_and_calibration_are_shown_where_it_was_measured() -> None:
     with_it = render(render_front(make_front(ArmFront(method="bsd", points=[make_point()], n_failed=0, hypervolume=0.5))))
     without = render(
         render_front(make_front(ArmFront(method="bsd", points=[make_point(corrupted_accuracy=None)], n_failed=0, hypervolume=0.5)))
     )
     assert any("corr." in line for line in with_it)
-    assert any(line.split()[-1:] == ["70.0"] for line in with_it)
+    assert any(line.split()[-2:] == ["70.0", "30.0"] for line in with_it)
     assert not any("corr." in line for line in without)
 
 
@@ -172,6 +181,22 @@ def test_the_caption_gives_the_standard_error_of_the_median_accuracy() -> None:
     """0.9 of 100 images: sqrt(0.9 * 0.1 / 100) = 3 points."""
     text = " ".join(render(render_front(make_info(("bsd/none", 0, 0.9, 0.1)))))
     assert "3.0 points" in text
+
+
+def test_a_front_of_other_objectives_is_judged_by_them_and_says_so() -> None:
+    def finished(number: int, corrupted_accuracy: float, corrupted_ece: float) -> list[Event]:
+        end = make_end("bsd/none", number, 0.9, 0.1, val_corrupted_accuracy=corrupted_accuracy, val_corrupted_ece=corrupted_ece)
+        return [make_suggest("bsd/none", number), end]
+
+    events = [*finished(0, 0.5, 0.2), *finished(1, 0.7, 0.1), *finished(2, 0.6, 0.05)]
+    tables = build_tables(events, {**CONSTANTS, "objectives": "val_corrupted_accuracy, val_corrupted_ece"})
+    assert tables.trials["on_front"].to_pylist() == [False, True, True]
+    info = collect_front(tables.trials, tables.evaluations)
+    (arm,) = info.conditions["none"]
+    assert [point.chosen_by for point in arm.front] == [(0.7, 0.1), (0.6, 0.05)]
+    assert arm.hypervolume == pytest.approx(0.7 * 0.9 + 0.6 * 0.95 - 0.6 * 0.9)
+    text = " ".join(" ".join(render(render_front(info))).split())
+    assert "Chosen by accuracy on corrupted images and expected calibration error on corrupted images." in text
 
 
 def crowded(condition: str) -> FrontInfo:

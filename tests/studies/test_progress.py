@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from studies.condition import Condition
 from studies.progress import ArmProgress, LineView, LiveView, StudyProgress, make_view
 from studies.search import Suggestion
-from studies.spec import Arm, Condition
+from studies.spec import Arm
 from tests.studies._dummies import make_epoch, render
 
 

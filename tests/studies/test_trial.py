@@ -48,9 +48,11 @@ def test_epochs_bring_every_column_of_their_table() -> None:
 
 
 def test_an_end_brings_every_column_that_the_trial_itself_knows() -> None:
-    end = events_of(make_task())[-1]
+    shown = dataclasses.replace(make_settings().evaluation, perturbations=("translate",))
+    end = events_of(make_task(), make_settings(evaluation=shown))[-1]
     known_to_the_driver = {"study", "run_id", "phase", "arm", "method", "condition", "noise_kind", "noise_rate", "dataset", "model"}
-    known_to_the_driver |= {"trial_number", "seed", "validation_labels", "on_front", "test_accuracy", "test_ece"}
+    known_to_the_driver |= {"trial_number", "seed", "validation_labels", "objectives", "on_front", "test_accuracy", "test_ece"}
+    known_to_the_driver |= {"val_corruption_error_vs_cross_entropy"}  # from the table
     brought = set(end) | set(end["metrics"])
     assert set(TRIALS.names) - known_to_the_driver <= brought
     assert (end["state"], end["error"], end["device"], end["epochs"]) == ("complete", None, "cpu", 2)
@@ -59,7 +61,7 @@ def test_an_end_brings_every_column_that_the_trial_itself_knows() -> None:
 def test_evaluations_and_bins_bring_every_column_of_their_tables() -> None:
     end = events_of(make_task())[-1]
     for row in end["evaluations"]:
-        assert set(EVALUATIONS.names) - {"trial_id", "phase"} <= set(row)
+        assert set(EVALUATIONS.names) - {"trial_id", "phase", "flip_probability", "top5_distance"} <= set(row)
     for row in end["reliability"]:
         assert set(RELIABILITY.names) - {"trial_id", "phase"} <= set(row)
 
@@ -81,6 +83,26 @@ def test_an_end_evaluates_clean_images_by_both_labels_and_every_corruption() -> 
     assert len(end["reliability"]) == 4 * 15
     counts = [sum(row["count"] for row in end["reliability"][start : start + 15]) for start in range(0, 60, 15)]
     assert counts == [24, 24, 12, 12]
+
+
+def test_an_end_tells_how_steady_predictions_are_where_asked_for() -> None:
+    shown = dataclasses.replace(make_settings().evaluation, corruptions=(), perturbations=("translate", "shot_noise"))
+    end = events_of(make_task(), make_settings(evaluation=shown))[-1]
+    first, second = end["evaluations"][2:]
+    assert [(row["shift"], row["name"], row["n"]) for row in (first, second)] == [
+        ("perturbation", "translate", 12),
+        ("perturbation", "shot_noise", 12),
+    ]
+    mean = (first["flip_probability"] + second["flip_probability"]) / 2
+    assert end["metrics"]["val_flip_probability"] == pytest.approx(mean)
+    assert end["metrics"]["val_top5_distance"] is None  # three classes
+
+
+def test_wrong_labels_are_counted() -> None:
+    data = make_search_data(conditions=["none", "symmetric_40"], fingerprint="counted")
+    end = events_of(make_task(condition="symmetric_40"), data=data)[-1]
+    assert (end["n_wrong_labels"], end["wrong_label_share"]) == (6, pytest.approx(6 / 48))
+    assert events_of(make_task(), data=data)[-1]["n_wrong_labels"] == 0
 
 
 def test_headline_metrics_are_those_of_the_clean_row() -> None:

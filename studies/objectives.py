@@ -1,0 +1,54 @@
+"""What a search looks for: an accuracy, up, and a calibration error, down, both on validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from bsd_core.errors import DataError, unknown_name
+
+ACCURACIES: Final = ("val_accuracy", "val_corrupted_accuracy")
+CALIBRATION_ERRORS: Final = ("val_ece", "val_corrupted_ece")
+DIRECTIONS: Final = ("maximize", "minimize")
+
+
+class Objectives(NamedTuple):
+    """The columns of table `trials` that choose."""
+
+    accuracy: str = ACCURACIES[0]
+    ece: str = CALIBRATION_ERRORS[0]
+
+    @classmethod
+    def parse(cls, names: list[str]) -> Objectives:
+        """One of `ACCURACIES`, then one of `CALIBRATION_ERRORS`.
+
+        Raises:
+            ConfigError: another number of names, or an unknown one.
+        """
+        for name, known in zip(names, (ACCURACIES, CALIBRATION_ERRORS), strict=False):
+            if name not in known:
+                raise unknown_name("objective", name, known)
+        if len(names) != 2:
+            known = [f"[{first}, {second}]" for first in ACCURACIES for second in CALIBRATION_ERRORS]
+            raise unknown_name("pair of objectives", names, known)
+        return cls(*names)
+
+    @property
+    def on_corrupted(self) -> bool:
+        """Whether one of them is measured on corrupted images."""
+        return any("corrupted" in name for name in self)
+
+    def values(self, row: Mapping[str, Any], *, where: str) -> tuple[float, float]:
+        """(accuracy, calibration error) of a finished trial.
+
+        Args:
+            row: its metrics, or its row of table `trials`.
+            where: names the trial in the error.
+
+        Raises:
+            DataError: one of them is missing.
+        """
+        for name in self:
+            if not isinstance(row.get(name), int | float):
+                raise DataError(f"{where} has no {name}, which this study's search is about: was study.yaml changed? Start a new run.")
+        return row[self.accuracy], row[self.ece]

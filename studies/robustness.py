@@ -1,0 +1,113 @@
+"""What a run's tables say of robustness: corruption errors relative to the study's own cross-entropy arm, and a summary by method.
+
+Pure functions over rows; no torch here, which readers of tables need not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, Final
+
+import pyarrow as pa
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from studies.screen import percent
+
+Row = dict[str, Any]
+BASE_METHOD: Final = "cross_entropy"
+
+
+def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]]) -> None:
+    """Fill `val_corruption_error_vs_cross_entropy` of finished trials, in place.
+
+    The base of a phase and condition is its most accurate finished cross-entropy trial (ties: the better calibrated one) on clean
+    validation images. The published constants divide by AlexNet's errors on ImageNet-C, which say nothing about small images.
+
+    Args:
+        trials: rows of table `trials`.
+        evaluations: by trial_id, rows of table `evaluations`.
+    """
+    finished = [row for row in trials if row["state"] == "complete"]
+    for phase, condition in {(row["phase"], row["condition"]) for row in finished}:
+        members = [row for row in finished if (row["phase"], row["condition"]) == (phase, condition)]
+        bases = [row for row in members if row["method"] == BASE_METHOD]
+        if not bases:
+            continue
+        base = max(bases, key=lambda row: (row["val_accuracy"], -row["val_ece"]))
+        base_errors = error_grid(evaluations[base["trial_id"]])
+        for row in members:
+            errors = error_grid(evaluations[row["trial_id"]])
+            if errors and errors.keys() == base_errors.keys() and all(map(any, base_errors.values())):
+                row["val_corruption_error_vs_cross_entropy"] = fmean(sum(errors[name]) / sum(base_errors[name]) for name in errors)
+
+
+def error_grid(evaluations: Sequence[Row], *, split: str = "val") -> dict[str, list[float]]:
+    """Error rates by corruption, in the order of severity, of one trial."""
+    rows = [row for row in evaluations if (row["split"], row["shift"]) == (split, "corruption")]
+    grid: dict[str, list[float]] = {}
+    for row in sorted(rows, key=lambda row: (row["name"], row["severity"])):
+        grid.setdefault(row["name"], []).append(1 - row["accuracy"])
+    return grid
+
+
+def collect_robustness(trials: pa.Table, *, arms: Sequence[str]) -> dict[str, list[Row]]:
+    """By condition, a row of table `trials` for each method: the most accurate trial of its front, by the study's first objective.
+
+    Args:
+        trials: of phase search.
+        arms: `<method>/<condition>` in the order to show; those without a finished trial are left out.
+
+    Returns:
+        Empty where no trial was shown a corruption or a perturbation.
+    """
+    rows = [row for row in trials.to_pylist() if row["phase"] == "search" and row["on_front"]]
+    if not any(row["val_corrupted_accuracy"] is not None or row["val_flip_probability"] is not None for row in rows):
+        return {}
+    conditions: dict[str, list[Row]] = {}
+    for arm in arms:
+        members = [row for row in rows if row["arm"] == arm]
+        if members:
+            accuracy, ece = members[0]["objectives"].split(", ")
+            best = max(members, key=lambda row: (row[accuracy], -row[ece]))
+            conditions.setdefault(best["condition"], []).append(best)
+    return conditions
+
+
+def render_robustness(conditions: Mapping[str, Sequence[Row]]) -> RenderableType:
+    """The summary as terminal tables, one a condition, readable at 80 columns."""
+    rows = [row for members in conditions.values() for row in members]
+    corrupted = any(row["val_corrupted_accuracy"] is not None for row in rows)
+    perturbed = any(row["val_flip_probability"] is not None for row in rows)
+    parts: list[RenderableType] = [Text("robustness of the most accurate trial of each front", style="bold")]
+    for condition, members in conditions.items():
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
+        table.add_column(f"condition\n{condition}", no_wrap=True)
+        titles = ["clean\nacc %"]
+        titles += ["mean\nerr. %", "vs\nCE", "corr.\nECE %", "corr.\nNLL", "worst\n(acc %)"] * corrupted
+        titles += ["flips\n%"] * perturbed
+        for title in titles:
+            table.add_column(title, justify="right", no_wrap=not title.startswith("worst"))
+        for row in members:
+            cells = [percent(row["val_accuracy"])]
+            if corrupted:
+                relative, nll = row["val_corruption_error_vs_cross_entropy"], row["val_corrupted_nll"]
+                cells += [percent(row["val_mean_corruption_error"]), "-" if relative is None else f"{relative:.2f}"]
+                cells += [percent(row["val_corrupted_ece"]), "-" if nll is None else f"{nll:.2f}"]
+                cells.append(f"{row['val_worst_corruption'] or ''} ({percent(row['val_worst_corruption_accuracy'])})")
+            cells += [percent(row["val_flip_probability"])] * perturbed
+            table.add_row(Text(row["method"]), *cells)
+        parts += [table, Text()]
+    notes = []
+    if corrupted:
+        notes.append(
+            "mean err.: plain mean of the error rates over corruptions and severities. vs CE: mean over corruptions of the errors divided "
+            f"by those of the condition's most accurate {BASE_METHOD} trial of this run; 1.00 is as good as that."
+        )
+    if perturbed:
+        notes.append("flips: how often the predicted class changes from frame to frame (noise: from the clean frame), mean over sequences.")
+    parts.append(Text("\n".join(notes), style="dim"))
+    return Group(*parts)
