@@ -29,8 +29,8 @@ class Objectives(NamedTuple):
             if name not in known:
                 raise unknown_name("objective", name, known)
         if len(names) != 2:
-            known = [f"[{first}, {second}]" for first in ACCURACIES for second in CALIBRATION_ERRORS]
-            raise unknown_name("pair of objectives", names, known)
+            pairs = [f"[{first}, {second}]" for first in ACCURACIES for second in CALIBRATION_ERRORS]
+            raise unknown_name("pair of objectives", names, pairs)
         return cls(*names)
 
     @property

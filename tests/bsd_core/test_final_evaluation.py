@@ -90,7 +90,7 @@ def test_the_temperature_of_the_test_split_comes_from_validation_images() -> Non
         settings={},
         model="resnet8",
         width=4,
-        train=TrainConfig(epochs=1, batch_size=15),
+        train=config,
         augment=AugmentConfig(),
         seed=0,
     )
