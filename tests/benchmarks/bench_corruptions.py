@@ -156,9 +156,8 @@ def main() -> None:
     for line in result.suite.lines():
         print(f"    {line}")
     if result.grown_bytes is not None:
-        print(
-            f"    a fresh process grew by {result.grown_bytes / 1e6:.0f} MB ({_N_WHOLE:,} images, every corruption, severity {SEVERITIES[-1]})"
-        )
+        grown = f"{result.grown_bytes / 1e6:.0f} MB"
+        print(f"    a fresh process grew by {grown} ({_N_WHOLE:,} images, every corruption, severity {SEVERITIES[-1]})")
     print(
         f"    {'us an image':22}{'ours':>9}{'reading':>11}  reading / ours (quartiles)   severities 1, 3, 5; per-image NumPy/SciPy/Pillow"
     )
