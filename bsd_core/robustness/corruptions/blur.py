@@ -136,7 +136,7 @@ def _correlate_even(images: Tensor, quadrant: Float64, dtype: torch.dtype) -> Te
             line.add_(pair, alpha=weight)
         for start in {(reach - i) * stride, (reach + i) * stride}:
             sums.add_(line[..., start : start + length])
-    return rows_of_plane(sums, height, width, stride).to(torch.uint8)
+    return rows_of_plane(sums.clamp_(max=255.0), height, width, stride).to(torch.uint8)
 
 
 def _reflected(size: int, margin: int) -> npt.NDArray[np.int64]:
