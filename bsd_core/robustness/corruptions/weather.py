@@ -40,8 +40,8 @@ def snow(images: Tensor, parameter: tuple[float, ...], field: RandomField) -> Te
     x = images.to(torch.float32)
     white = (_grey(x) * 1.5 + 127.5).mul_(1.0 - keep)
     # keep * x + (1 - keep) * max(x, y) = max(x, keep * x + (1 - keep) * y)
-    out = torch.maximum(x, torch.add(white, x, alpha=keep))
-    return out.add_(flakes + flakes.flip(2, 3)).clamp_(max=255.0).to(torch.uint8)
+    out = torch.add(white, x, alpha=keep)
+    return torch.maximum(x, out, out=out).add_(flakes + flakes.flip(2, 3)).clamp_(max=255.0).to(torch.uint8)
 
 
 def frost(images: Tensor, parameter: tuple[float, float, float], field: RandomField, *, textures: FrostTextures | None = None) -> Tensor:
