@@ -60,13 +60,14 @@ def canny_edges(layer: Tensor) -> Tensor:
     gx = vertical_sum[:, 2:] - vertical_sum[:, :-2]
     gy = horizontal_sum[2:] - horizontal_sum[:-2]
 
-    magnitude = _pad(gx.abs() + gy.abs(), replicate=False)
+    across, along = gx.abs(), gy.abs()
+    magnitude = _pad(across + along, replicate=False)
 
     def neighbour(dy: int, dx: int) -> Tensor:
         return magnitude[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
 
     here = neighbour(0, 0)
-    across, along = gx.abs().to(torch.int32), gy.abs().to(torch.int32) << 15
+    across, along = across.to(torch.int32), along.to(torch.int32) << 15
     flat, steep = across * _TAN_22_5 > along, across * (_TAN_22_5 + (2 << 15)) < along
     # Of two equal neighbours along an axis the first is kept; on a diagonal neither is.
     peak = torch.where(
@@ -138,9 +139,9 @@ def equalise(values: Tensor) -> Tensor:
         (H, W, N) uint8, the share of pixels at most this bright but above the lowest level, times 255, rounded.
     """
     n = values.shape[2]
-    image = torch.arange(n, device=values.device) * 256
-    bins = values.to(torch.int64) + image
-    counts = torch.bincount(bins.flatten(), minlength=256 * n).reshape(n, 256)
+    image = torch.arange(n, dtype=torch.int32, device=values.device) * 256
+    bins = (values + image).flatten()
+    counts = torch.bincount(bins, minlength=256 * n).reshape(n, 256)
     total = values.shape[0] * values.shape[1]
     below = counts.cumsum(1)
     lowest = torch.where(below > 0, below, total).amin(1, keepdim=True)  # how many pixels have the lowest level
@@ -149,7 +150,7 @@ def equalise(values: Tensor) -> Tensor:
     scale = torch.full_like(others, 255.0) / others
     table = ((below - lowest).clamp_min(0).float() * scale).round().to(torch.uint8)
     table = torch.where(lowest == total, torch.arange(256, dtype=torch.uint8, device=values.device), table)
-    return table.flatten()[bins]
+    return table.flatten().index_select(0, bins).view_as(values)
 
 
 def emboss(values: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ def resample_perspective(pixels: Tensor, matrix: Float64, *, height: int, width:
     return out
 
 
-@functools.lru_cache(maxsize=512)
+@functools.lru_cache(maxsize=8)
 def _affine_taps(affine: Affine, height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """(4, H * W) int64 input pixels, and how far to go from left to right and from top to low: each (H * W, 1) float64 in [0, 1)."""
     a, b, c, d, e, f = affine
@@ -113,7 +113,7 @@ def _affine_taps(affine: Affine, height: int, width: int, device: torch.device) 
     return places, right, down
 
 
-@functools.lru_cache(maxsize=128)
+@functools.lru_cache(maxsize=8)
 def _perspective_taps(matrix: tuple[float, ...], height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """(4, H * W) int64 input pixels and (4, H * W, 1) float32 weights."""
     inverse = np.linalg.inv(np.array(matrix).reshape(3, 3))

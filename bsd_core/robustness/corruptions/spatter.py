@@ -6,6 +6,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from bsd_core.robustness.liquid import water_mask
 from bsd_core.robustness.random_fields import RandomField
@@ -44,7 +45,7 @@ def liquid_layer(images: Tensor, mean: float, spread: float, blur: float, thresh
     noise = field.normal(height * width).view(n, height, width).double()
     rows, columns = (gaussian_blur_matrix(size, blur) for size in (height, width))
     layer = apply_separable(noise, rows, columns).mul_(spread).add_(mean)
-    return layer.masked_fill_(layer < threshold, 0.0)
+    return functional.threshold(layer, threshold, 0.0, inplace=True)
 
 
 def grey_levels(layer: Tensor) -> Tensor:
