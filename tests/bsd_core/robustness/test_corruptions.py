@@ -1,3 +1,5 @@
+"""What holds for every corruption; what each of them does is tested in the folder `corruptions`."""
+
 from __future__ import annotations
 
 import hashlib
@@ -5,106 +7,40 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.corruptions import CORRUPTIONS, chunks, corrupt
 from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES
-from tests._dummies import Float64, UInt8, load_shared_golden, make_images
+from tests._dummies import UInt8, make_images
 
 ROOT = Path(__file__).resolve().parents[3]
 SHAPES = [(3, 32, 32), (1, 32, 32), (3, 8, 8), (1, 8, 8), (3, 24, 40), (1, 13, 9)]  # (C, H, W)
 
 
-def apply(images: UInt8, name: str, severity: int, *, seed: int = 0, first_index: int = 0) -> UInt8:
+def apply(images: UInt8, name: str, severity: int, *, seed: int = 0) -> UInt8:
     indices = torch.arange(first_index, first_index + len(images))
     out: UInt8 = corrupt(torch.from_numpy(images), name, severity, seed=seed, indices=indices).numpy()
     return out
 
 
-def truncate(x: Float64) -> UInt8:
-    """[0, 1] to grey levels as the definition says: clip, times 255, cut off."""
-    return (np.clip(x, 0, 1) * 255).astype(np.uint8)
-
-
-# ---------------------------------------------------------------- the definition, read once more: one (H, W, C) image at a time
-
-
-def gaussian_blur_image(image: UInt8, severity: int) -> UInt8:
-    sigma = [0.4, 0.6, 0.7, 0.8, 1.0][severity - 1]
-    planes = [ndimage.gaussian_filter(image[:, :, c] / 255, sigma, mode="nearest", truncate=4.0) for c in range(image.shape[2])]
-    return truncate(np.stack(planes, axis=2))
-
-
-# name -> (definition, largest difference, share of values that may differ at all)
-DEFINITIONS: dict[str, tuple[Callable[[UInt8, int], UInt8], int, float]] = {
-    "gaussian_blur": (gaussian_blur_image, 1, 0.02),
-}
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("severity", SEVERITIES)
-@pytest.mark.parametrize("name", DEFINITIONS)
-def test_a_corruption_is_its_definition_applied_image_by_image(name: str, severity: int, shape: tuple[int, int, int]) -> None:
-    definition, largest, share = DEFINITIONS[name]
-    images = make_images(3, *shape, seed=severity)
-    found = apply(images, name, severity).astype(int)
-    expected = np.stack([definition(np.ascontiguousarray(image.transpose(1, 2, 0)), severity).transpose(2, 0, 1) for image in images])
-    difference = np.abs(found - expected)
-    assert difference.max() <= largest
-    assert (difference > 0).mean() <= share
-    assert (found != images).any()
-
-
-def load_golden_corruption(name: str) -> tuple[UInt8, dict[int, UInt8]]:
-    golden = load_shared_golden("corruptions_deterministic")
-    by_severity = {int(severity): golden[name][row].transpose(0, 3, 1, 2) for row, severity in enumerate(golden["severities"])}
-    return np.ascontiguousarray(golden["images"].transpose(0, 3, 1, 2)), by_severity
-
-
-def test_gaussian_blur_is_within_one_grey_level_of_the_reference() -> None:
-    images, expected = load_golden_corruption("gaussian_blur")
-    for severity, reference in expected.items():
-        difference = np.abs(apply(images, "gaussian_blur", severity).astype(int) - reference)
-        assert difference.max() <= 1
-        assert (difference > 0).mean() < 0.016
-
-
-# ---------------------------------------------------------------- what holds for every corruption
-
-DETERMINISTIC = (
-    "defocus_blur",
-    "zoom_blur",
-    "brightness",
-    "contrast",
-    "pixelate",
-    "jpeg_compression",
-    "gaussian_blur",
-    "saturate",
-)
+DETERMINISTIC = ("defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression", "gaussian_blur", "saturate")
 DRAWN = tuple(name for name in CORRUPTIONS if name not in DETERMINISTIC)
-
-
-def of_those(*names: str) -> list[str]:
-    """The names that are registered."""
-    return [name for name in names if name in CORRUPTIONS]
 
 
 def corrupt_tensor(images: Tensor, name: str, severity: int, *, seed: int = 0, indices: Tensor | None = None) -> Tensor:
     return corrupt(images, name, severity, seed=seed, indices=torch.arange(len(images)) if indices is None else indices)
 
 
-def test_corruptions_stand_in_the_order_of_the_reference() -> None:
-    assert [name for name in (*MAIN, *EXTRA) if name in CORRUPTIONS] == list(CORRUPTIONS)
-    assert len(set(CORRUPTIONS)) == len(CORRUPTIONS)
+def test_all_nineteen_corruptions_stand_in_the_order_of_the_reference() -> None:
+    assert CORRUPTIONS == (*MAIN, *EXTRA)
+    assert len(set(CORRUPTIONS)) == 19
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (3, 1, 1), (1, 1, 1), (3, 2, 5), (1, 64, 64), (3, 64, 48), (3, 130, 128)])
@@ -196,7 +132,7 @@ def test_random_corruptions_change_with_the_seed_and_the_index(name: str, severi
     assert torch.equal(corrupt_tensor(images[:2], name, severity, indices=torch.tensor([6, 7])), first[6:])
 
 
-@pytest.mark.parametrize("name", of_those(*DETERMINISTIC))
+@pytest.mark.parametrize("name", DETERMINISTIC)
 def test_deterministic_corruptions_do_not_know_the_seed_and_the_index(name: str) -> None:
     images = torch.from_numpy(make_images(3))
     assert torch.equal(corrupt_tensor(images, name, 4), corrupt_tensor(images, name, 4, seed=1, indices=torch.tensor([8, 8, 9])))
@@ -206,15 +142,16 @@ def test_deterministic_corruptions_do_not_know_the_seed_and_the_index(name: str)
 # difference between one channel and three alike. Snow's grey of three channels may round differently.
 @pytest.mark.parametrize("severity", SEVERITIES)
 @pytest.mark.parametrize(
-    ("name", "largest"),
-    [(name, 0) for name in of_those("defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "fog", "brightness", "contrast")]
-    + [(name, 0) for name in of_those("elastic_transform", "pixelate", "jpeg_compression", "gaussian_blur")]
-    + [(name, 1) for name in of_those("snow")],
-)
-def test_a_grey_image_is_corrupted_as_its_copy_in_three_channels(name: str, severity: int, largest: int) -> None:
+    "name",
+    [
+        "defocus_blur", "glass_blur", "motion_blur", "zoom_blur", "snow", "fog",
+        "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression", "gaussian_blur",
+    ],
+)  # fmt: skip
+def test_a_grey_image_is_corrupted_as_its_copy_in_three_channels(name: str, severity: int) -> None:
     grey = torch.from_numpy(make_images(3, 1))
     out = corrupt_tensor(grey.expand(-1, 3, -1, -1), name, severity).int()
-    assert int((out - corrupt_tensor(grey, name, severity)).abs().max()) <= largest
+    assert int((out - corrupt_tensor(grey, name, severity)).abs().max()) <= (name == "snow")
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
@@ -224,12 +161,13 @@ def test_a_batch_of_none_and_of_one(name: str) -> None:
     assert apply(images, name, 1).shape == (1, 3, 32, 32)
 
 
-MONOTONE = of_those(
-    "gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise", "gaussian_blur", "zoom_blur", "fog", "snow", "brightness", "contrast"
-)
-
-
-@pytest.mark.parametrize("name", MONOTONE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise",
+        "zoom_blur", "gaussian_blur", "snow", "fog", "brightness", "contrast",
+    ],
+)  # fmt: skip
 def test_higher_severities_change_more(name: str) -> None:
     images = make_images(40)
     change = [np.abs(apply(images, name, severity).astype(int) - images).mean() for severity in SEVERITIES]
@@ -253,7 +191,7 @@ def test_no_value_wraps_round_at_black_and_white(name: str, severity: int) -> No
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss is Linux's")
 def test_memory_stays_below_one_gigabyte_for_ten_thousand_images() -> None:
-    heavy = of_those("frost", "elastic_transform", "jpeg_compression")
+    heavy = ("frost", "elastic_transform", "jpeg_compression")
     code = f"""
 import resource, torch
 from bsd_core.robustness.corruptions import corrupt
