@@ -60,6 +60,8 @@ class FrontInfo:
     validation_labels: str
     objectives: tuple[str, str]  # columns of table trials
     n_val: int
+    n_shifted: int  # validation images that were corrupted; 0 without corruptions
+    n_corruptions: int  # corrupted copies of each: corruptions x severities
     conditions: dict[str, list[ArmFront]]
 
     @property
@@ -107,16 +109,18 @@ def collect_front(trials: pa.Table, evaluations: pa.Table, *, arms: list[str] | 
             hypervolume=hypervolume(*columns(finished)),
         )
         conditions.setdefault(condition, []).append(front)
-    sizes = [
-        row["n"] for row in evaluations.select(["split", "shift", "n"]).to_pylist() if (row["split"], row["shift"]) == ("val", "clean")
-    ]
+    shown = evaluations.select(["trial_id", "split", "shift", "n"]).to_pylist()
+    clean = [row for row in shown if (row["split"], row["shift"]) == ("val", "clean")]
+    corrupted = [row for row in shown if row["shift"] == "corruption"]
     return FrontInfo(
         study=first["study"],
         dataset=first["dataset"],
         model=first["model"],
         validation_labels=first["validation_labels"],
         objectives=(accuracy, ece),
-        n_val=sizes[0] if sizes else 0,
+        n_val=clean[0]["n"] if clean else 0,
+        n_shifted=corrupted[0]["n"] if corrupted else 0,
+        n_corruptions=sum(row["trial_id"] == corrupted[0]["trial_id"] for row in corrupted),
         conditions=conditions,
     )
 
@@ -186,16 +190,29 @@ def objective_title(column: str) -> str:
     return f"{name} on corrupted images" if "corrupted" in column else name
 
 
+def _standard_error(accuracies: list[float], n: int) -> float:
+    """Points by which the median of `accuracies` spreads, each a share of n independent images."""
+    share = sorted(accuracies)[len(accuracies) // 2] if accuracies else 0.5
+    share = min(max(share, 1 / n), 1 - 1 / n)
+    return 100 * math.sqrt(share * (1 - share) / n)
+
+
 def _caption(info: FrontInfo) -> str:
     lines = ["Each method's non-dominated trials; * marks those that no method beats in this condition."]
     if info.objectives != ("val_accuracy", "val_ece"):
         lines.append(f"Chosen by {objective_title(info.objectives[0])} and {objective_title(info.objectives[1])}.")
+    points = [point for arms in info.conditions.values() for arm in arms for point in arm.points]
     if info.n_val:
-        accuracies = sorted(point.accuracy for arms in info.conditions.values() for arm in arms for point in arm.points)
-        share = min(max(accuracies[len(accuracies) // 2] if accuracies else 0.5, 1 / info.n_val), 1 - 1 / info.n_val)
+        error = _standard_error([point.accuracy for point in points], info.n_val)
         lines.append(
-            f"n = {info.n_val} validation images, one training a row: an accuracy has a standard error of about "
-            f"{math.sqrt(share * (1 - share) / info.n_val) * 100:.1f} points, so smaller gaps are noise."
+            f"n = {info.n_val} validation images, one training a row: an accuracy has a standard error of about {error:.1f} points, so "
+            "smaller gaps are noise."
+        )
+    if info.n_shifted:
+        error = _standard_error([point.corrupted_accuracy for point in points if point.corrupted_accuracy is not None], info.n_shifted)
+        lines.append(
+            f"corr.: means over {info.n_corruptions} corrupted copies of {info.n_shifted} of them; copies of an image are alike, so their "
+            f"standard error can be up to {error:.1f} points."
         )
     if any(condition != "none" for condition in info.conditions):
         shown = "by the true ones ('true')" if info.validation_labels == "noisy" else "by labels with the condition's noise ('noisy')"

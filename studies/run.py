@@ -236,6 +236,8 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
     if figures:
         say(console, "  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures))
+    if run.labels.is_dir():
+        say(console, "  labels   labels/*.parquet: the noisy labels, which a condition saved:<file> of another study can use")
     if run.journal.exists():
         say(console, "  search   optuna.journal (optuna-dashboard opens it)")
 

@@ -51,6 +51,8 @@ def make_front(*arms: ArmFront, condition: str = "none", study: str = "mine") ->
         validation_labels="noisy",
         objectives=("val_accuracy", "val_ece"),
         n_val=100,
+        n_shifted=25,
+        n_corruptions=95,
         conditions={condition: list(arms)},
     )
 
@@ -166,7 +168,14 @@ def test_corrupted_accuracy_and_calibration_are_shown_where_it_was_measured() ->
     )
     assert any("corr." in line for line in with_it)
     assert any(line.split()[-2:] == ["70.0", "30.0"] for line in with_it)
-    assert not any("corr." in line for line in without)
+    assert not any(line.rstrip().endswith("corr.") for line in without)
+
+
+def test_the_caption_says_how_sure_corrupted_means_are() -> None:
+    arm = ArmFront(method="bsd", points=[make_point(corrupted_accuracy=0.5)], n_failed=0, hypervolume=0.5)
+    text = " ".join(" ".join(render(render_front(make_front(arm)))).split())
+    assert "corr.: means over 95 corrupted copies of 25 of them" in text
+    assert "standard error can be up to 10.0 points" in text
 
 
 def test_the_caption_counts_images_and_failures() -> None:
