@@ -15,7 +15,7 @@ import io
 import multiprocessing
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -34,13 +34,14 @@ from tests._dummies import SHARED, UInt8, make_images
 # The reference needs 53 ms for one image through its 19 functions: one core of a like machine, mean over severities 1, 3 and 5.
 REFERENCE_SECONDS: Final = 0.053
 REFERENCE_SEVERITIES: Final = (1, 3, 5)
-# Where the readings of these corruptions stand.
+# Where the readings of these corruptions stand. Frost twice: its picture resized for every image, as the reference does, and beforehand.
 READINGS: Final = {
     "gaussian_noise": "noise",
     "glass_blur": "blur",
     "motion_blur": "blur",
     "zoom_blur": "blur",
     "frost": "weather",
+    "frost, resized once": "weather",
     "jpeg_compression": "digital",
 }
 _N_WHOLE: Final = 10_000  # images of the measurement of memory, and of a GPU
@@ -93,6 +94,18 @@ def load_images(n: int) -> tuple[str, UInt8]:
     return "of CIFAR-10 (JPEG copy)", np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
 
 
+def _reading(label: str, height: int, width: int) -> tuple[Reading, list[Any]]:
+    """The reading, and its parameters at `REFERENCE_SEVERITIES`."""
+    name, *resized = label.split(", ")
+    reading = getattr(importlib.import_module(f"tests.bsd_core.robustness.readings.{READINGS[label]}"), name)
+    parameters = [strength(name, severity, height=height, width=width) for severity in REFERENCE_SEVERITIES]
+    if name != "frost":
+        return reading, parameters
+    side = 200 if resized else 1000
+    pictures = list(np.random.default_rng(0).integers(0, 256, (5, side, side, 3), dtype=np.uint8))
+    return partial(reading, pictures=pictures), [(keep, cover, 1) for keep, cover, _ in parameters] if resized else parameters
+
+
 def _read(reading: Reading, images: list[UInt8], parameters: list[Any]) -> None:
     rng = np.random.default_rng(0)
     for parameter in parameters:
@@ -108,17 +121,16 @@ def measure(images: UInt8, *, rounds: int) -> tuple[SuiteTimes, dict[str, Readin
     works: dict[str, Callable[[], object]] = {
         f"{name} {severity}": partial(corrupt, ours, name, severity, seed=0, indices=torch.arange(len(images))) for name, severity in CELLS
     }
-    for name, family in READINGS.items():
-        module = importlib.import_module(f"tests.bsd_core.robustness.readings.{family}")
-        parameters = [strength(name, severity, height=height, width=width) for severity in REFERENCE_SEVERITIES]
-        works[f"reading {name}"] = partial(_read, getattr(module, name), few, parameters)
+    for label in READINGS:
+        reading, parameters = _reading(label, height, width)
+        works[f"reading {label}"] = partial(_read, reading, few, parameters)
     seconds = seconds_by_round(works, rounds=rounds)
     suite = SuiteTimes(len(images), {(name, severity): seconds[f"{name} {severity}"] for name, severity in CELLS})
     readings = {}
-    for name in READINGS:
-        per_image = [each / len(REFERENCE_SEVERITIES) / len(images) for each in suite.total([name], REFERENCE_SEVERITIES)]
-        read_per_image = [each / len(REFERENCE_SEVERITIES) / len(few) for each in seconds[f"reading {name}"]]
-        readings[name] = ReadingResult(
+    for label in READINGS:
+        per_image = [each / len(REFERENCE_SEVERITIES) / len(images) for each in suite.total([label.split(", ")[0]], REFERENCE_SEVERITIES)]
+        read_per_image = [each / len(REFERENCE_SEVERITIES) / len(few) for each in seconds[f"reading {label}"]]
+        readings[label] = ReadingResult(
             1e6 * statistics.median(per_image), 1e6 * statistics.median(read_per_image), ratio(read_per_image, per_image)
         )
     return suite, readings
@@ -161,9 +173,10 @@ def main() -> None:
     print(
         f"    {'us an image':22}{'ours':>9}{'reading':>11}  reading / ours (quartiles)   severities 1, 3, 5; per-image NumPy/SciPy/Pillow"
     )
-    for name, reading in result.readings.items():
-        spread = f"{reading.ratio.median:,.0f} ({reading.ratio.low:,.0f} to {reading.ratio.high:,.0f})"
-        print(f"    {name:22}{reading.ours:9.2f}{reading.reading:11.0f}  {spread}")
+    for label, reading in result.readings.items():
+        median, low, high = (f"{each:,.0f}" if each >= 20 else f"{each:.1f}" for each in astuple(reading.ratio))
+        spread = f"{median} ({low} to {high})"
+        print(f"    {label:22}{reading.ours:9.2f}{reading.reading:11.0f}  {spread}")
     print(
         f"    reference: {1e3 * REFERENCE_SECONDS:.0f} ms an image through its 19 functions (quoted: one core of a like machine, "
         f"severities 1, 3, 5); / ours = {result.reference_ratio:,.0f}"
