@@ -97,7 +97,7 @@ def test_statistics_and_their_errors_are_those_of_a_known_law() -> None:
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
-@pytest.mark.parametrize("name", [name for name in CORRUPTIONS if name in EXACT])
+@pytest.mark.parametrize("name", EXACT)
 def test_an_exact_corruption_has_the_very_statistics_of_the_reference(
     name: str, severity: int, photographs: UInt8, expected: dict[tuple[str, int], Float64]
 ) -> None:
@@ -106,7 +106,7 @@ def test_an_exact_corruption_has_the_very_statistics_of_the_reference(
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
-@pytest.mark.parametrize("name", [name for name in CORRUPTIONS if name in WITHIN_ONE_LEVEL])
+@pytest.mark.parametrize("name", WITHIN_ONE_LEVEL)
 def test_a_blur_has_the_statistics_of_the_reference_but_for_last_bits(
     name: str, severity: int, photographs: UInt8, expected: dict[tuple[str, int], Float64]
 ) -> None:
