@@ -267,6 +267,16 @@ def test_random_sequences_change_with_the_seed_and_the_index(name: str) -> None:
     assert np.array_equal(last[1:], sequence(images[1:], name, first_index=1)[-1])
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", PERTURBATIONS)
+def test_a_gpu_gives_the_same_film_within_one_grey_level(name: str) -> None:
+    images, indices = torch.from_numpy(make_images(20)), torch.arange(20)
+    on_gpu = frames(images.cuda(), name, seed=0, indices=indices)
+    for expected, found in zip(frames(images, name, seed=0, indices=indices), on_gpu, strict=True):
+        assert found.device.type == "cuda"
+        assert int((found.cpu().int() - expected.int()).abs().max()) <= 1
+
+
 # ---------------------------------------------------------------- what is refused
 
 
