@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
-from scipy import fft
 from torch import Tensor
 
 from bsd_core.errors import DataError, one_line
@@ -177,7 +176,7 @@ def _procedural_picture(number: int, brightness: float) -> UInt8:
         squared = (stretch * along) ** 2 + across**2
         squared[0, 0] = np.inf
         spectrum = rng.standard_normal((_SIDE, 2 * x.size), dtype=np.float32).view(np.complex64)
-        field: Float32 = fft.irfft2(spectrum * squared ** (-slope / 2), s=(_SIDE, _SIDE), overwrite_x=True)
+        field: Float32 = np.fft.irfft2(spectrum * squared ** (-slope / 2), s=(_SIDE, _SIDE)).astype(np.float32)
         field /= field.std()
         return field
 

@@ -11,7 +11,6 @@ import functools
 from typing import Final
 
 import torch
-from scipy import special
 from torch import Tensor
 
 from bsd_core.seeds import derive_seed
@@ -40,7 +39,7 @@ def _int32(value: int) -> int:
 @functools.lru_cache(maxsize=16)
 def normal_quantiles(device: torch.device) -> Tensor:
     """(65536,) float32: the normal law's quantiles at (k + 1/2) / 65536, scaled to a variance of exactly one."""
-    quantiles = torch.from_numpy(special.ndtri((torch.arange(_N_QUANTILES, dtype=torch.float64) + 0.5).numpy() / _N_QUANTILES))
+    quantiles: Tensor = torch.special.ndtri((torch.arange(_N_QUANTILES, dtype=torch.float64) + 0.5) / _N_QUANTILES)
     return quantiles.div_(quantiles.square().mean().sqrt()).to(torch.float32).to(device)
 
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -244,6 +243,14 @@ def zoom_blur(images: Tensor, parameter: tuple[float, float], field: RandomField
     return out.to(torch.uint8).T.reshape(images.shape)
 
 
+def _zoom_entries(height: int, width: int, factor: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """The weights of one zoom, and their places in a (H W, H W) matrix."""
+    rows, columns = clipped_zoom_matrix(height, factor), clipped_zoom_matrix(width, factor)
+    (y_out, y_in), (x_out, x_in) = np.nonzero(rows), np.nonzero(columns)
+    places = (y_out[:, None] * width + x_out) * (height * width) + y_in[:, None] * width + x_in
+    return places.ravel(), (rows[y_out, y_in][:, None] * columns[x_out, x_in]).ravel()
+
+
 @functools.lru_cache(maxsize=16)
 def _zoom_blur_matrix(height: int, width: int, end: float, step: float) -> tuple[Tensor, Tensor]:
     """The matrix, (H W, H W) sparse float32 in units of 2**-16 with rows that sum to 1, and what a plain area loses, (256,) float32.
@@ -252,18 +259,17 @@ def _zoom_blur_matrix(height: int, width: int, end: float, step: float) -> tuple
     one unit less does the same, and changes no other value.
     """
     factors = np.arange(1, end, step)
-    total = sparse.eye_array(height * width, format="csr")
-    for factor in factors.tolist():
-        rows, columns = (sparse.csr_array(clipped_zoom_matrix(size, factor)) for size in (height, width))
-        total = total + sparse.kron(rows, columns, format="csr")
-    total = total / (len(factors) + 1)
-    total.data = np.rint(total.data * _FLOAT32_UNITS)
-    total = total + sparse.diags_array(_FLOAT32_UNITS - total.sum(axis=1))
-    entries = sparse.coo_array(total)
+    n = height * width
+    diagonal = np.arange(n) * (n + 1)
+    # Of all (n, n) places, numbered row by row: which hold a weight, once for each zoom, and the weight.
+    parts = [(diagonal, np.ones(n)), *(_zoom_entries(height, width, factor) for factor in factors.tolist())]
+    places, index = np.unique(np.concatenate([place for place, _ in parts]), return_inverse=True)
+    units = np.rint(np.bincount(index, np.concatenate([weight for _, weight in parts])) / (len(factors) + 1) * _FLOAT32_UNITS)
+    units[np.searchsorted(places, diagonal)] += _FLOAT32_UNITS - np.bincount(places // n, units, minlength=n)
     matrix = torch.sparse_coo_tensor(
-        torch.from_numpy(np.stack(entries.coords)),
-        torch.from_numpy(entries.data / _FLOAT32_UNITS).float(),
-        entries.shape,
+        torch.from_numpy(np.stack([places // n, places % n])),
+        torch.from_numpy(units / _FLOAT32_UNITS).float(),
+        (n, n),
         check_invariants=True,
         is_coalesced=True,
     )

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import special
 from torch import Tensor
 
 from bsd_core.robustness.random_fields import RandomField
@@ -77,7 +76,8 @@ def shot_counts(photons: float) -> npt.NDArray[np.int64]:
     levels = (np.minimum(np.arange(np.ceil(photons) + 1) / photons, 1.0) * 255).astype(np.uint8)
     most = np.searchsorted(levels, np.arange(256), side="right") - 1.0
     most[255] = np.inf
-    at_most: npt.NDArray[np.float64] = special.pdtr(most, np.arange(256)[:, None] / 255 * photons)
+    mean = torch.arange(256, dtype=torch.float64)[:, None] / 255 * photons
+    at_most: npt.NDArray[np.float64] = torch.special.gammaincc(torch.from_numpy(most + 1).expand(256, -1), mean.expand(-1, 256)).numpy()
     edges = np.pad(np.rint(at_most * 2**16).astype(np.int64), ((0, 0), (1, 0)))
     return edges[:, 1:] - edges[:, :-1]
 
