@@ -3,14 +3,14 @@ PYTHON ?= python3
 STUDY ?=
 SET ?=
 RESULTS ?= results
-DATASET ?= cifar10
+DATASET ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install study resume front describe fields list test check bench evidence clean
+.PHONY: help install study resume front describe fields list test check bench gallery evidence clean
 
 help: ## list the targets
 	@echo "make study STUDY=label_noise      run a study, print its front, write tables and figures"
@@ -24,6 +24,7 @@ help: ## list the targets
 	@echo "make test                         run the tests"
 	@echo "make check                        lint and type check"
 	@echo "make bench                        measure speed against baselines in the same run"
+	@echo "make gallery DATASET=digits       one training image under every corruption and sequence, as gallery.png"
 	@echo "make evidence DATASET=cifar10     every method on 40 % wrong labels, three seeds, as a table (an hour or more)"
 	@echo "make install                      only set up .venv (PYTHON=python3.12 chooses the interpreter)"
 	@echo "make clean                        remove .venv and caches, never results"
@@ -68,8 +69,11 @@ check: $(READY) ## lint and type check
 bench: $(READY) ## measure speed
 	@$(RUN) -m tests.benchmarks
 
+gallery: $(READY) ## every corruption of one image
+	@$(RUN) -m studies gallery --dataset "$(or $(DATASET),digits)" --out gallery.png
+
 evidence: $(READY) ## every method on noisy labels, several seeds, one table
-	@$(RUN) -m tests.benchmarks.evidence --dataset "$(DATASET)" --out "$(RESULTS)/evidence.jsonl"
+	@$(RUN) -m tests.benchmarks.evidence --dataset "$(or $(DATASET),cifar10)" --out "$(RESULTS)/evidence.jsonl"
 
 clean: ## remove what can be made again
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
