@@ -35,13 +35,22 @@ def snow(images: Tensor, parameter: tuple[float, ...], field: RandomField) -> Te
         noise = apply_separable(noise, rows, columns)
     flakes = to_uint8(set_below(noise, threshold, 0.0, inplace=True))
     degrees = 90.0 * field.uniform(1, stream=1)[:, 0] - 135.0
-    flakes = motion_blur(flakes, radius=radius, sigma=sigma, degrees=degrees).to(torch.float32)
+    return add_flakes(whitened(images, keep), motion_blur(flakes, radius=radius, sigma=sigma, degrees=degrees))
 
+
+def whitened(images: Tensor, keep: float) -> Tensor:
+    """(N, C, H, W) uint8 -> float32 grey levels: keep * x + (1 - keep) * max(x, 1.5 grey + 127.5)."""
     x = images.to(torch.float32)
     white = (_grey(x) * 1.5 + 127.5).mul_(1.0 - keep)
     # keep * x + (1 - keep) * max(x, y) = max(x, keep * x + (1 - keep) * y)
     out = torch.add(white, x, alpha=keep)
-    return torch.maximum(x, out, out=out).add_(flakes + flakes.flip(2, 3)).clamp_(max=255.0).to(torch.uint8)
+    return torch.maximum(x, out, out=out)
+
+
+def add_flakes(white: Tensor, flakes: Tensor) -> Tensor:
+    """(N, C, H, W) float32 and (N, 1, H, W) uint8 -> uint8: flakes as they are and turned by 180 degrees, cut off at 255."""
+    falling = flakes.to(torch.float32)
+    return (white + falling.add_(falling.flip(2, 3))).clamp_(max=255.0).to(torch.int16).to(torch.uint8)
 
 
 def frost(images: Tensor, parameter: tuple[float, float, float], field: RandomField, *, textures: FrostTextures | None = None) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from bsd_core.robustness.corruptions.digital import brightness as brighten
 from bsd_core.robustness.corruptions.spatter import add_water, grey_levels, liquid_layer
+from bsd_core.robustness.corruptions.weather import add_flakes, whitened
 from bsd_core.robustness.liquid import water_mask
 from bsd_core.robustness.motion import motion_blur
 from bsd_core.robustness.perturbations.keys import Keys
@@ -17,8 +18,6 @@ from bsd_core.robustness.pixels import to_uint8
 from bsd_core.robustness.separable import apply_separable, clipped_zoom_matrix
 
 N_FRAMES: Final = 31
-_LUMA: Final = (0.299, 0.587, 0.114)
-_SNOW_KEEPS: Final = 0.85  # of the image's own colour
 
 
 def brightness(images: Tensor, parameter: None, keys: Keys) -> Iterator[Tensor]:
@@ -32,18 +31,15 @@ def snow(images: Tensor, parameter: None, keys: Keys) -> Iterator[Tensor]:
 
     The flakes are N(0.05, 0.3) noise, zoomed by 2, 0 below 0.5, blurred by a trail of spread 2.
     """
-    n, channels, height, width = images.shape
+    n, _, height, width = images.shape
     noise = keys.field("flakes").normal(height * width).view(n, 1, height, width).double().mul_(0.3).add_(0.05)
     flakes = apply_separable(noise, clipped_zoom_matrix(height, 2), clipped_zoom_matrix(width, 2))
     flakes = to_uint8(flakes.masked_fill_(flakes < 0.5, 0.0))
 
-    x = images.float()
-    grey = x if channels == 1 else (x * x.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
-    white = torch.maximum(x, grey * 1.5 + 127.5).mul_(1 - _SNOW_KEEPS).add_(x, alpha=_SNOW_KEEPS)
+    white = whitened(images, keep=0.85)
     for i in range(N_FRAMES):
         degrees = torch.full((n,), 4.0 * i - 150.0, device=images.device)
-        fallen = motion_blur(flakes, radius=10, sigma=2, degrees=degrees).float()
-        yield (white + fallen.add_(fallen.flip(2, 3))).clamp_(max=255.0).to(torch.int16).to(torch.uint8)
+        yield add_flakes(white, motion_blur(flakes, radius=10, sigma=2, degrees=degrees))
 
 
 def spatter(images: Tensor, parameter: None, keys: Keys) -> Iterator[Tensor]:
