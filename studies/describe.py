@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from bsd_core.robustness.perturbations import n_frames
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +11,7 @@ from rich.text import Text
 from bsd_core.errors import MissingDataError
 from bsd_core.methods import method_config
 from bsd_core.models import MODELS
+from bsd_core.robustness.perturbations import n_frames
 from studies.prepare import PreparedStudy, prepare
 from studies.search import ArmSpace, split_params
 from studies.spec import StudySpec
@@ -110,7 +110,7 @@ def _corrupted(spec: StudySpec, prepared: PreparedStudy | None) -> str:
         return "none"
     severities = ", ".join(map(str, spec.evaluate.severities))
     shifts = f"{len(names)} corruptions ({', '.join(names)}), severities {severities}"
-    return f"{shifts}{_on_images(prepared)}, for every finished trial"
+    return f"{shifts}{_on_images(prepared, len(names) * len(spec.evaluate.severities))}, for every finished trial"
 
 
 def _perturbed(spec: StudySpec, prepared: PreparedStudy | None) -> str:
@@ -118,11 +118,14 @@ def _perturbed(spec: StudySpec, prepared: PreparedStudy | None) -> str:
     if not names:
         return "none"
     frames = sum(map(n_frames, names))
-    return f"{len(names)} sequences ({', '.join(names)}), {frames} frames an image{_on_images(prepared)}, for every finished trial"
+    return f"{len(names)} sequences ({', '.join(names)}), {frames} frames an image{_on_images(prepared, frames)}, for every finished trial"
 
 
-def _on_images(prepared: PreparedStudy | None) -> str:
-    return f", on {len(prepared.data.shifted_rows)} validation images" if prepared else ""
+def _on_images(prepared: PreparedStudy | None, copies: int) -> str:
+    if prepared is None:
+        return ""
+    n = len(prepared.data.shifted_rows)
+    return f", on {n} validation images = {n * copies:,} predictions"
 
 
 def _range(distribution: Any) -> str:

@@ -71,8 +71,8 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
     for condition in spec.conditions:
         labels = given_labels(spec, condition, source, splits)
         given[condition.name] = (labels["train"], labels["val"])
-    if spec.evaluate.official:
-        _check_official(spec, source)
+    if spec.evaluate.official is not None:
+        _check_official(spec.evaluate.official, spec, source)
     settings = _settings(spec, source.augment)
     settings.evaluation.check(channels=train.channels, image_size=train.image_size)
     fingerprint = f"{train.fingerprint()}{val.fingerprint()}"
@@ -99,9 +99,10 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
     )
 
 
-def _check_official(spec: StudySpec, source: Source) -> None:
+def _check_official(place: str, spec: StudySpec, source: Source) -> None:
     """Whether every released file that the study will want is there and fits the test split."""
-    official = OfficialCorruptions.open(official_folder(spec.dataset, spec.data_dir), source.test.targets, clean=source.test.images)
+    folder = official_folder(spec.dataset, spec.data_dir) if place == "auto" else Path(place)
+    official = OfficialCorruptions.open(folder, source.test.targets, clean=source.test.images)
     for name in spec.evaluate.corruptions:
         official.images(name, 1, slice(0, 1))
 

@@ -30,9 +30,10 @@ class Evaluate(Strict):
     images: Count | None = Field(
         default=None, description="corrupt and perturb a stratified subset of this many validation images; null: all"
     )
-    official: bool = Field(
-        default=False,
-        description="corrupt the test split by the files in <data_dir>/CIFAR-10-C, or CIFAR-100-C; validation images are corrupted by us",
+    official: Text | None = Field(
+        default=None,
+        description="corrupt the test split by released files: their folder, or auto, <data_dir>/CIFAR-10-C or CIFAR-100-C; validation "
+        "images are corrupted by us",
     )
     frost_folder: Text | None = Field(
         default=None, description="a folder of frost photographs of your own, which every node must have; null: generated textures"
@@ -42,7 +43,7 @@ class Evaluate(Strict):
     @classmethod
     def _official_means_all(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("corruptions") in ("official", ["official"]):
-            return {**value, "corruptions": "all", "official": True}
+            return {"official": "auto", **value, "corruptions": "all"}
         return value
 
     @field_validator("corruptions")
@@ -60,11 +61,11 @@ class Evaluate(Strict):
 
         return chosen_names("perturbation", names, {"all": PERTURBATIONS, "main": MAIN_PERTURBATIONS})
 
-    @field_validator("frost_folder")
+    @field_validator("frost_folder", "official")
     @classmethod
     def _absolute_folder(cls, path: str | None) -> str | None:
         """A path that the user wrote from where they stand; trials stand in other folders."""
-        return None if path is None else os.path.abspath(os.path.expanduser(path))
+        return path if path in (None, "auto") else os.path.abspath(os.path.expanduser(path))
 
     @model_validator(mode="after")
     def _official_is_of_corruptions(self) -> Evaluate:

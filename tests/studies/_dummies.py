@@ -245,13 +245,17 @@ def make_task(method: str = "cross_entropy", **changes: Any) -> TrialTask:
     return TrialTask(**{**plain, **changes})
 
 
-def write_parquet(path: Path, *, n: int = 30, n_classes: int = 3, size: int = 8, broken_row: int | None = None) -> Path:
-    """Grey PNG images with labels, as one Parquet file."""
+def write_parquet(
+    path: Path, *, n: int = 30, n_classes: int = 3, size: int = 8, broken_row: int | None = None, colour: bool = False
+) -> Path:
+    """PNG images with labels, as one Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     images, targets = make_toy_images(max(n, 1), n_classes, size=size)
-    encoded = [make_png(image[0].numpy()) for image in images[:n]]
+    encoded = [
+        make_png(np.stack([image[0], image[0] // 2, 255 - image[0]], axis=2) if colour else image[0].numpy()) for image in images[:n]
+    ]
     if broken_row is not None:
         encoded[broken_row] = b"no image"
     table = pa.table({"img": pa.array(encoded, pa.binary()), "label": pa.array(targets[:n].tolist(), pa.int64())})

@@ -53,7 +53,7 @@ def test_the_validation_labels_are_explained(labels: str, words: str) -> None:
 
 def test_corruptions_are_listed() -> None:
     text = text_of(evaluate={"corruptions": ["contrast", "pixelate"], "severities": [1, 5], "images": 50})
-    assert "2 corruptions (contrast, pixelate), severities 1, 5, on 50 validation images" in text
+    assert "2 corruptions (contrast, pixelate), severities 1, 5, on 50 validation images = 200 predictions" in text
     assert "corrupted none" in text_of()
 
 

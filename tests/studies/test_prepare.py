@@ -9,6 +9,7 @@ import torch
 
 from bsd_core.config import AugmentConfig
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
+from bsd_core.data.sources import load_source
 from bsd_core.errors import ConfigError, DataError
 from bsd_core.models import build_model
 from studies.prepare import PreparedStudy, prepare
@@ -235,3 +236,40 @@ def test_the_fingerprint_of_the_data_knows_which_images_are_corrupted() -> None:
 def test_a_method_that_cannot_be_built_is_refused_before_anything_starts(fixed: dict[str, dict[str, Any]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         prepare(make_spec(methods=list(fixed), fixed=fixed))
+
+
+def write_official(folder: Path, targets: Any, *, names: tuple[str, ...] = ("fog",), shape: tuple[int, ...] = (32, 32, 3)) -> None:
+    folder.mkdir()
+    np.save(folder / "labels.npy", np.tile(targets, 5))
+    for name in names:
+        np.save(folder / f"{name}.npy", np.zeros((5 * len(targets), *shape), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder, targets: None, r"No folder .*CIFAR-10-C"),
+        (lambda folder, targets: write_official(folder, (targets + 1) % 3), r"labels\.npy: expected the 10 test labels"),
+        (lambda folder, targets: write_official(folder, targets, names=("snow",)), r"No 'fog\.npy' in"),
+        (lambda folder, targets: write_official(folder, targets, shape=(32, 32)), r"fog\.npy: expected uint8 of shape \(50, 32, 32, 3\)"),
+        (write_official, r"fog\.npy"),  # black pictures do not look like their clean images
+    ],
+)
+def test_released_files_are_checked_before_anything_starts(tmp_path: Path, make: Any, message: str) -> None:
+    write_parquet(tmp_path / "train.parquet", n=60, size=32, colour=True)
+    write_parquet(tmp_path / "test.parquet", n=10, size=32, colour=True)
+    changes: dict[str, Any] = {"dataset": f"parquet:{tmp_path}", "batch_size": 16}
+    targets = load_source(changes["dataset"], data_dir=str(tmp_path)).test.targets
+    make(tmp_path / "CIFAR-10-C", targets)
+    with pytest.raises(DataError, match=message):
+        prepared(**changes, evaluate={"corruptions": ["fog"], "official": str(tmp_path / "CIFAR-10-C")})
+
+
+def test_released_files_are_those_of_cifar_unless_a_folder_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"Released corruptions are known of cifar10 and cifar100, but the data set is 'digits'"):
+        prepared(evaluate={"corruptions": "official"})
+
+
+def test_pictures_of_frost_are_checked_before_anything_starts(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"No pictures .* in the frost folder"):
+        prepared(evaluate={"corruptions": ["frost"], "frost_folder": str(tmp_path)})

@@ -33,13 +33,15 @@ def test_nothing_is_perturbed_unless_asked_for() -> None:
 @pytest.mark.parametrize("given", ["official", ["official"]])
 def test_official_means_all_corruptions_and_the_released_files(given: Any) -> None:
     evaluate = make_spec(evaluate={"corruptions": given}).evaluate
-    assert evaluate.official
+    assert evaluate.official == "auto"
     assert evaluate.corruptions == list(CORRUPTIONS)
 
 
-def test_some_corruptions_can_be_official() -> None:
-    evaluate = make_spec(evaluate={"corruptions": ["fog"], "official": True}).evaluate
-    assert (evaluate.official, evaluate.corruptions) == (True, ["fog"])
+def test_some_corruptions_can_be_official_and_lie_elsewhere() -> None:
+    evaluate = make_spec(evaluate={"corruptions": ["fog"], "official": "CIFAR-10-C"}).evaluate
+    assert (evaluate.official, evaluate.corruptions) == (os.path.abspath("CIFAR-10-C"), ["fog"])
+    both = make_spec(evaluate={"corruptions": "official", "official": "here"}).evaluate
+    assert (both.official, both.corruptions) == (os.path.abspath("here"), list(CORRUPTIONS))
 
 
 def test_a_written_study_is_read_back_as_it_was() -> None:
@@ -62,7 +64,7 @@ def test_a_frost_folder_is_found_from_anywhere() -> None:
         ({"perturbations": ["all", "tilt"]}, r"`all` stands alone, but the list also names other perturbations"),
         ({"perturbations": ["titl"]}, r"Unknown perturbation 'titl'\. .*Did you mean 'tilt'\?"),
         ({"perturbations": ["tilt", "tilt"]}, r"The perturbation 'tilt' is listed twice"),
-        ({"corruptions": "none", "official": True}, r"`official` files are corrupted images, but `corruptions` is none"),
+        ({"corruptions": "none", "official": "auto"}, r"`official` files are corrupted images, but `corruptions` is none"),
     ],
 )
 def test_what_cannot_be_shown_is_refused(evaluate: Any, message: str) -> None:
