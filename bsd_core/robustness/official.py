@@ -232,7 +232,8 @@ def matched_share(corrupted: UInt8, clean: UInt8) -> float:
         return scaled
 
     correlation = standardised(corrupted) @ standardised(clean).T
-    return float((np.diag(correlation) >= correlation.max(1)).mean())
+    own = np.diag(correlation)
+    return float(((own >= correlation.max(1)) & (own > 0)).mean())  # a plain image resembles none
 
 
 def _check_order(path: Path, pixels: UInt8, rows: Int64, clean: UInt8, n_images: int) -> None:

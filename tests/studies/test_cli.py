@@ -97,7 +97,7 @@ def test_bad_input_is_one_line_with_exit_code_two_and_no_run(
     ],
 )
 def test_bad_parquet_is_one_line_with_the_place(
-    file: dict[str, int], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen
+    file: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen
 ) -> None:
     path = write_parquet(tmp_path / "images.parquet", **file)
     arguments = ["quick", f"dataset=parquet:{path}", "conditions=none", "--results", str(tmp_path / "results")]
