@@ -162,7 +162,7 @@ def test_figures_and_provenance_are_written(finished: Finished) -> None:
     assert set(provenance["data"]["noise_fingerprints"]) == {"none", "symmetric_40"}
     assert (folder.parent / "latest").resolve() == folder
     metadata = pq.read_schema(folder / "tables/trials.parquet").metadata
-    assert metadata[b"schema_version"] == b"1"
+    assert metadata[b"schema_version"] == b"2"
 
 
 def test_optuna_opens_the_exported_journal(finished: Finished) -> None:
