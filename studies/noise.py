@@ -64,7 +64,7 @@ def given_labels(spec: StudySpec, condition: Condition, source: Source, splits: 
         assert condition.labels is not None
         every = human_labels(_human_file(spec, condition), condition.labels, targets=source.train.targets, n_classes=n_classes)
         return {name: every[split.rows] for name, split in splits.items()}
-    if condition.rate and round(condition.rate * len(splits["train"].rows)) == 0:
+    if condition.kind != "instance" and condition.rate and round(condition.rate * len(splits["train"].rows)) == 0:
         raise ConfigError(
             f"Condition {condition.name} would spoil none of the {len(splits['train'].rows)} training labels; raise its rate."
         )

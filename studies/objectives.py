@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from bsd_core.errors import DataError, unknown_name
+from bsd_core.errors import ConfigError, DataError, unknown_name
 
 ACCURACIES: Final = ("val_accuracy", "val_corrupted_accuracy")
 CALIBRATION_ERRORS: Final = ("val_ece", "val_corrupted_ece")
@@ -29,8 +29,7 @@ class Objectives(NamedTuple):
             if name not in known:
                 raise unknown_name("objective", name, known)
         if len(names) != 2:
-            pairs = [f"[{first}, {second}]" for first in ACCURACIES for second in CALIBRATION_ERRORS]
-            raise unknown_name("pair of objectives", names, pairs)
+            raise ConfigError(f"Objectives are an accuracy and a calibration error, e.g. [val_accuracy, val_ece], but got {names}.")
         return cls(*names)
 
     @property

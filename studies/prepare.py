@@ -15,10 +15,11 @@ from bsd_core.data.images import ImageSet, Int64
 from bsd_core.data.label_noise import NoiseRecord, SplitLabels, save_labels
 from bsd_core.data.sources import Source, load_source
 from bsd_core.data.splits import split_rows, stratified_split, subset_rows
-from bsd_core.errors import ConfigError, one_line
+from bsd_core.errors import ConfigError, MissingDataError, one_line
 from bsd_core.evaluate import EvaluationPlan
 from bsd_core.methods import Training, build_method
 from bsd_core.models import Network, build_model, n_parameters
+from bsd_core.robustness.frost_textures import FrostTextures
 from bsd_core.robustness.official import OfficialCorruptions, official_folder
 from bsd_core.seeds import derive_seed
 from studies.noise import Split, given_labels
@@ -39,6 +40,7 @@ class PreparedStudy:
         rows: by split (train, val), the images' rows in the official training set.
         data_fingerprint: of training and validation images with their true labels.
         noise_fingerprints: by condition, of the given labels.
+        frost_fingerprint: of the user's own pictures of frost; None without.
     """
 
     data: SearchData
@@ -48,6 +50,7 @@ class PreparedStudy:
     rows: dict[str, Int64]
     data_fingerprint: str
     noise_fingerprints: dict[str, str]
+    frost_fingerprint: str | None
 
 
 def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
@@ -74,6 +77,7 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
     if spec.evaluate.official is not None:
         _check_official(spec.evaluate.official, spec, source)
     settings = _settings(spec, source.augment)
+    frost_folder = spec.evaluate.frost_folder
     settings.evaluation.check(channels=train.channels, image_size=train.image_size)
     fingerprint = f"{train.fingerprint()}{val.fingerprint()}"
     noise = {name: _fingerprint(*labels) for name, labels in given.items()}
@@ -96,15 +100,19 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
         rows={name: split.rows for name, split in splits.items()},
         data_fingerprint=fingerprint,
         noise_fingerprints=noise,
+        frost_fingerprint=None if frost_folder is None else FrostTextures.from_folder(frost_folder).fingerprint(),
     )
 
 
 def _check_official(place: str, spec: StudySpec, source: Source) -> None:
     """Whether every released file that the study will want is there and fits the test split."""
     folder = official_folder(spec.dataset, spec.data_dir) if place == "auto" else Path(place)
-    official = OfficialCorruptions.open(folder, source.test.targets, clean=source.test.images)
-    for name in spec.evaluate.corruptions:
-        official.images(name, 1, slice(0, 1))
+    try:
+        official = OfficialCorruptions.open(folder, source.test.targets, clean=source.test.images)
+        for name in spec.evaluate.corruptions:
+            official.images(name, 1, slice(0, 1))
+    except MissingDataError as error:  # of the data set itself, `describe` tells more than that
+        raise ConfigError(f"evaluate.official: {error}") from error
 
 
 def _splits(spec: StudySpec, source: Source) -> dict[str, Split]:

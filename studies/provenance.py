@@ -33,6 +33,7 @@ def collect_provenance(study: str, spec: StudySpec, prepared: PreparedStudy) -> 
             "dataset": spec.dataset,
             "fingerprint": prepared.data_fingerprint,
             "noise_fingerprints": prepared.noise_fingerprints,
+            "frost_fingerprint": prepared.frost_fingerprint,
             "n_train": len(prepared.data.train_images),
             "n_val": len(prepared.data.val_images),
             "n_test": prepared.n_test,

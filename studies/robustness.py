@@ -24,11 +24,12 @@ BASE_METHOD: Final = "cross_entropy"
 def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]]) -> None:
     """Fill `val_corruption_error_vs_cross_entropy` of finished trials, in place.
 
-    The base of a phase and condition is its most accurate finished cross-entropy trial (ties: the better calibrated one) on clean
-    validation images. The published constants divide by AlexNet's errors on ImageNet-C, which say nothing about small images.
+    The base of a phase and condition is the finished cross-entropy trial that is best in the study's first objective (ties: in the
+    second), so the row that `collect_robustness` shows of cross-entropy is 1. The published mCE divides by AlexNet's errors on ImageNet-C,
+    which say nothing about small images.
 
     Args:
-        trials: rows of table `trials`.
+        trials: rows of table `trials`, with their `objectives`.
         evaluations: by trial_id, rows of table `evaluations`.
     """
     finished = [row for row in trials if row["state"] == "complete"]
@@ -37,12 +38,18 @@ def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Seque
         bases = [row for row in members if row["method"] == BASE_METHOD]
         if not bases:
             continue
-        base = max(bases, key=lambda row: (row["val_accuracy"], -row["val_ece"]))
+        base = max(bases, key=_rank)
         base_errors = error_grid(evaluations[base["trial_id"]])
         for row in members:
             errors = error_grid(evaluations[row["trial_id"]])
             if errors and errors.keys() == base_errors.keys() and all(map(any, base_errors.values())):
                 row["val_corruption_error_vs_cross_entropy"] = fmean(sum(errors[name]) / sum(base_errors[name]) for name in errors)
+
+
+def _rank(row: Row) -> tuple[float, float]:
+    """Larger is better: the first objective, then the second."""
+    accuracy, ece = row["objectives"].split(", ")
+    return row[accuracy], -row[ece]
 
 
 def error_grid(evaluations: Sequence[Row], *, split: str = "val") -> dict[str, list[float]]:
@@ -71,8 +78,7 @@ def collect_robustness(trials: pa.Table, *, arms: Sequence[str]) -> dict[str, li
     for arm in arms:
         members = [row for row in rows if row["arm"] == arm]
         if members:
-            accuracy, ece = members[0]["objectives"].split(", ")
-            best = max(members, key=lambda row: (row[accuracy], -row[ece]))
+            best = max(members, key=_rank)
             conditions.setdefault(best["condition"], []).append(best)
     return conditions
 
@@ -105,7 +111,8 @@ def render_robustness(conditions: Mapping[str, Sequence[Row]]) -> RenderableType
     if corrupted:
         notes.append(
             "mean err.: plain mean of the error rates over corruptions and severities. vs CE: mean over corruptions of the errors divided "
-            f"by those of the condition's most accurate {BASE_METHOD} trial of this run; 1.00 is as good as that."
+            f"by those of the condition's {BASE_METHOD} trial shown here (this run's own, so 1.00 is as good as that); - without such a "
+            "trial, or where it makes no error on some corruption."
         )
     if perturbed:
         notes.append("flips: how often the predicted class changes from frame to frame (noise: from the clean frame), mean over sequences.")

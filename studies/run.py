@@ -78,6 +78,9 @@ def resume_study(run: RunFolder) -> int:
             raise DataError(f"The data set is not the one this run began with (fingerprint {before['fingerprint']}); start a new run.")
         if before.get("noise_fingerprints", prepared.noise_fingerprints) != prepared.noise_fingerprints:
             raise DataError("The noisy labels are not those this run began with: did a file of labels change? Start a new run.")
+        if before.get("frost_fingerprint", prepared.frost_fingerprint) != prepared.frost_fingerprint:
+            raise DataError("The pictures in frost_folder are not those this run began with; start a new run.")
+        save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
         with _joined_ray(address, spec, prepared) as joined:
             code = _search(run, spec, prepared, joined.slots, earlier=contents.events)
             joined.abandoned = code == TERMINATED

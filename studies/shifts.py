@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.choice import chosen_names
@@ -63,14 +63,17 @@ class Evaluate(Strict):
 
     @field_validator("frost_folder", "official")
     @classmethod
-    def _absolute_folder(cls, path: str | None) -> str | None:
+    def _absolute_folder(cls, path: str | None, info: ValidationInfo) -> str | None:
         """A path that the user wrote from where they stand; trials stand in other folders."""
-        return path if path in (None, "auto") else os.path.abspath(os.path.expanduser(path))
+        is_path = path is not None and (info.field_name, path) != ("official", "auto")
+        return os.path.abspath(os.path.expanduser(path)) if path is not None and is_path else path
 
     @model_validator(mode="after")
-    def _official_is_of_corruptions(self) -> Evaluate:
-        if self.official and not self.corruptions:
+    def _files_are_of_corruptions(self) -> Evaluate:
+        if self.official is not None and not self.corruptions:
             raise ConfigError("`official` files are corrupted images, but `corruptions` is none.")
+        if self.frost_folder is not None and "frost" not in self.corruptions:
+            raise ConfigError("`frost_folder` is for the corruption frost, which `corruptions` does not name.")
         return self
 
     @field_validator("severities")

@@ -6,6 +6,7 @@ Unknown fields, wrong types and impossible values are refused before anything st
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -161,6 +162,9 @@ class StudySpec(RecipeFields):
     @field_validator("conditions")
     @classmethod
     def _unique_conditions(cls, conditions: list[Condition]) -> list[Condition]:
+        for first, second in itertools.combinations(conditions, 2):
+            if first != second and first.name == second.name:
+                raise ConfigError(f"Two different conditions are both called {first.name!r}; give their files different names.")
         unique("condition", [condition.name for condition in conditions])
         return conditions
 

@@ -56,14 +56,17 @@ TRIALS: Final = _schema(
     val_accuracy_noisy_labels=(_FLOAT, "accuracy by validation labels with the condition's noise; fraction"),
     val_ece_noisy_labels=(_FLOAT, "ECE by validation labels with the condition's noise; fraction"),
     objectives=(_TEXT, "the two columns that the search looked for and that on_front judges by"),
-    val_corrupted_accuracy=(_FLOAT, "mean accuracy over the corrupted validation images; fraction, null if none"),
-    val_corrupted_ece=(_FLOAT, "mean ECE over the corrupted validation images; fraction, null if none"),
-    val_corrupted_nll=(_FLOAT, "mean NLL over the corrupted validation images; nats, null if none"),
+    val_corrupted_accuracy=(
+        _FLOAT,
+        "mean accuracy over the corrupted validation images, by the study's validation labels; fraction, null if none",
+    ),
+    val_corrupted_ece=(_FLOAT, "mean ECE over the corrupted validation images, by the study's validation labels; fraction, null if none"),
+    val_corrupted_nll=(_FLOAT, "mean NLL over the corrupted validation images, by the study's validation labels; nats, null if none"),
     val_mean_corruption_error=(_FLOAT, "plain mean of the error rates of all corruptions and severities; fraction"),
     val_corruption_error_vs_cross_entropy=(
         _FLOAT,
-        "mean over corruptions of the errors summed over severities, divided by those of the condition's most accurate cross_entropy "
-        "trial of this run; 1 is as good as that; null without such an arm",
+        "mean over corruptions of the errors summed over severities, divided by those of this run's cross_entropy trial of the condition "
+        "that is best in the first objective; 1 is as good as that; null without such a trial, or where it makes no error on a corruption",
     ),
     val_worst_corruption=(_TEXT, "the corruption with the lowest mean accuracy over its severities"),
     val_worst_corruption_accuracy=(_FLOAT, "that accuracy; fraction"),

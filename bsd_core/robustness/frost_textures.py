@@ -7,6 +7,7 @@ The reference lays one of five photographs over an image. We ship no photographs
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -54,6 +55,14 @@ class FrostTextures:
 
     def __len__(self) -> int:
         return len(self._pictures)
+
+    def fingerprint(self) -> str:
+        """Hash of the pictures' sizes and pixels."""
+        digest = hashlib.blake2b(digest_size=8)
+        for picture in self._pictures:
+            digest.update(f"{picture.shape}".encode())
+            digest.update(np.ascontiguousarray(picture).data)
+        return digest.hexdigest()
 
     @staticmethod
     @functools.cache

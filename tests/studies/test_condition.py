@@ -70,6 +70,6 @@ def test_conditions_that_cannot_be_are_refused_in_one_line(value: Any, message: 
     assert "\n" not in str(caught.value)
 
 
-def test_two_files_of_one_name_are_one_condition_listed_twice() -> None:
-    with pytest.raises(ConfigError, match=r"The condition 'confusion_m' is listed twice"):
+def test_two_files_of_one_name_cannot_be_told_apart() -> None:
+    with pytest.raises(ConfigError, match=r"Two different conditions are both called 'confusion_m'; give their files different names"):
         check_spec(make_document(conditions=["confusion:a/m.csv", "confusion:b/m.csv"]), where="mine.yaml")

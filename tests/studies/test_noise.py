@@ -151,5 +151,12 @@ def test_right_labels_are_not_saved(tmp_path: Path) -> None:
 
 
 def test_noise_too_rare_to_occur_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Condition instance_0\.01 would spoil none of the 1150 training labels"):
-        given("instance:0.0001")
+    with pytest.raises(ConfigError, match=r"Condition symmetric_0\.01 would spoil none of the 1150 training labels"):
+        given("symmetric:0.0001")
+
+
+def test_instance_noise_at_a_small_rate_spoils_more_than_its_rate() -> None:
+    """Its flip rates are a truncated normal of spread 0.1."""
+    _, study = prepared("instance:0.0001")
+    train, _ = study.data.given["instance_0.01"]
+    assert (train != study.data.train_targets).mean() == pytest.approx(expected_rate("instance", 0.0001, n_classes=10), abs=0.03)

@@ -26,8 +26,8 @@ def test_every_pair_of_an_accuracy_and_a_calibration_error_is_an_aim(accuracy: s
     [
         (["val_acuracy", "val_ece"], r"Unknown objective 'val_acuracy'\. .*Did you mean 'val_accuracy'\?"),
         (["val_ece", "val_accuracy"], r"Unknown objective 'val_ece'\. Known: val_accuracy, val_corrupted_accuracy\."),
-        (["val_accuracy"], r"Unknown pair of objectives .*val_accuracy, val_ece"),
-        (["val_accuracy", "val_ece", "val_nll"], r"Unknown pair of objectives"),
+        (["val_accuracy"], r"Objectives are an accuracy and a calibration error, .*but got \['val_accuracy'\]"),
+        (["val_accuracy", "val_ece", "val_nll"], r"Objectives are an accuracy and a calibration error"),
         ("test_accuracy", r"Unknown objective 'test_accuracy'"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bsd_core.config import AugmentConfig
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
@@ -261,7 +262,7 @@ def test_released_files_are_checked_before_anything_starts(tmp_path: Path, make:
     changes: dict[str, Any] = {"dataset": f"parquet:{tmp_path}", "batch_size": 16}
     targets = load_source(changes["dataset"], data_dir=str(tmp_path)).test.targets
     make(tmp_path / "CIFAR-10-C", targets)
-    with pytest.raises(DataError, match=message):
+    with pytest.raises((ConfigError, DataError), match=message):
         prepared(**changes, evaluate={"corruptions": ["fog"], "official": str(tmp_path / "CIFAR-10-C")})
 
 
@@ -273,3 +274,13 @@ def test_released_files_are_those_of_cifar_unless_a_folder_is_named() -> None:
 def test_pictures_of_frost_are_checked_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"No pictures .* in the frost folder"):
         prepared(evaluate={"corruptions": ["frost"], "frost_folder": str(tmp_path)})
+
+
+def test_the_users_pictures_of_frost_have_a_fingerprint(tmp_path: Path) -> None:
+
+    prints = []
+    for level in (40, 250):
+        Image.new("RGB", (400, 400), (level, level, level)).save(tmp_path / "ice.png")
+        prints.append(prepared(evaluate={"corruptions": ["frost"], "frost_folder": str(tmp_path)}).frost_fingerprint)
+    assert prints[0] != prints[1]
+    assert prepared().frost_fingerprint is None

@@ -52,6 +52,8 @@ def test_a_written_study_is_read_back_as_it_was() -> None:
 def test_a_frost_folder_is_found_from_anywhere() -> None:
     folder = make_spec(evaluate={"frost_folder": "~/frost"}).evaluate.frost_folder
     assert folder == os.path.expanduser("~/frost")
+    named_auto = make_spec(evaluate={"frost_folder": "auto"}).evaluate.frost_folder
+    assert named_auto == os.path.abspath("auto")
     relative = make_spec(evaluate={"frost_folder": "frost"}).evaluate.frost_folder
     assert relative == os.path.abspath("frost")
 
@@ -64,6 +66,10 @@ def test_a_frost_folder_is_found_from_anywhere() -> None:
         ({"perturbations": ["all", "tilt"]}, r"`all` stands alone, but the list also names other perturbations"),
         ({"perturbations": ["titl"]}, r"Unknown perturbation 'titl'\. .*Did you mean 'tilt'\?"),
         ({"perturbations": ["tilt", "tilt"]}, r"The perturbation 'tilt' is listed twice"),
+        (
+            {"corruptions": ["fog"], "frost_folder": "pictures"},
+            r"`frost_folder` is for the corruption frost, which `corruptions` does not name",
+        ),
         ({"corruptions": "none", "official": "auto"}, r"`official` files are corrupted images, but `corruptions` is none"),
     ],
 )
