@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from bsd_core.data.augment import Normaliser
 from bsd_core.data.batches import Images
-from bsd_core.errors import DivergedError, require, unknown_name
+from bsd_core.errors import ConfigError, DivergedError, require, unknown_name
 from bsd_core.metrics import calibration, classification
 from bsd_core.metrics.robustness import flip_probability, rank_distance
+from bsd_core.robustness.arguments import check_severity
 from bsd_core.robustness.corruptions import CORRUPTIONS, corrupt
 from bsd_core.robustness.corruptions.severities import SEVERITIES
 from bsd_core.robustness.frost_textures import FrostTextures
@@ -43,8 +44,12 @@ class EvaluationPlan:
             for name in names:
                 if name not in known:
                     raise unknown_name(kind, name, known)
-        for severity in self.severities:
-            require(severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
+            require(len(set(names)) == len(names), f"each {kind} is named once", names=names)
+        object.__setattr__(self, "severities", tuple(map(check_severity, self.severities)))
+        require(len(set(self.severities)) == len(self.severities), "each severity is named once", severities=self.severities)
+        require(bool(self.severities) or not self.corruptions, "corruptions have a severity", severities=self.severities)
+        if self.frost_folder is not None and "frost" not in self.corruptions:
+            raise ConfigError("Pictures of frost are for the corruption frost, which is not among the corruptions.")
 
     @property
     def frost(self) -> FrostTextures | None:

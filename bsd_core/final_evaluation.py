@@ -27,6 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="val", choices=("val", "test"), help="images that the metrics at the end are of")
     parser.add_argument("--corruptions", default="all", help="all, main, none, official (with --split test), or names with commas")
     parser.add_argument("--severities", default="3", help="of 1 to 5, with commas")
+    parser.add_argument("--official-folder", metavar="DIR", help="released corruptions, if not in the data dir under their own name")
     parser.add_argument("--frost-folder", metavar="DIR", help="photographs of frost of your own, instead of generated textures")
     parser.add_argument("--perturbations", default="none", help="all, main, none, or names with commas")
 
@@ -37,7 +38,7 @@ class FinalEvaluation:
 
     split: str
     plan: EvaluationPlan
-    official: bool  # the released corrupted images instead of ours
+    official: str | None  # the folder of released corrupted images, or `auto`; None for ours
 
     @classmethod
     def parse(cls, options: argparse.Namespace) -> FinalEvaluation:
@@ -46,14 +47,18 @@ class FinalEvaluation:
         Raises:
             ConfigError: unknown names or severities, or released images asked for another split than test.
         """
-        official = options.corruptions == "official"
-        if official and options.split != "test":
+        official = (options.official_folder or "auto") if options.corruptions == "official" else None
+        if official is not None and options.split != "test":
             raise ConfigError("The released corruptions are of test images: --corruptions official needs --split test.")
+        if official is not None and options.frost_folder is not None:
+            raise ConfigError("--frost-folder is for our corruptions, but --corruptions official takes the released ones.")
+        if official is None and options.official_folder is not None:
+            raise ConfigError("--official-folder needs --corruptions official.")
         severities = options.severities.split(",")
         if not all(text.strip() in ("1", "2", "3", "4", "5") for text in severities):
             raise ConfigError(f"--severities are of 1 to 5, with commas, but got {options.severities!r}.")
         plan = EvaluationPlan(
-            corruptions=_names("corruption", "all" if official else options.corruptions, {"all": CORRUPTIONS, "main": MAIN}),
+            corruptions=_names("corruption", "all" if official is not None else options.corruptions, {"all": CORRUPTIONS, "main": MAIN}),
             severities=tuple(dict.fromkeys(int(text) for text in severities)),
             frost_folder=options.frost_folder,
             perturbations=_names("perturbation", options.perturbations, {"all": PERTURBATIONS, "main": MAIN_PERTURBATIONS}),
@@ -67,9 +72,10 @@ class FinalEvaluation:
             ConfigError, DataError: none are released of this data set, or the files are not what they should be.
         """
         self.plan.check(channels=source.test.channels, image_size=source.test.image_size)
-        if not self.official:
+        if self.official is None:
             return None
-        found = OfficialCorruptions.open(official_folder(source.name, data_dir), source.test.targets, clean=source.test.images)
+        folder = official_folder(source.name, data_dir) if self.official == "auto" else self.official
+        found = OfficialCorruptions.open(folder, source.test.targets, clean=source.test.images)
         for name in self.plan.corruptions:
             found.images(name, self.plan.severities[0], slice(0, 1))
         return found
@@ -106,7 +112,7 @@ class FinalEvaluation:
             lines.append(f"{name:30}{row['accuracy']:7.2%}{row['ece']:8.2%}{row['nll']:8.3f}{row['brier']:8.3f}")
         summary = summarise(rows)
         if self.plan.corruptions:
-            kind = "released" if self.official else "our"
+            kind = "our" if self.official is None else "released"
             lines.append(
                 f"{'mean of the corrupted':30}{summary['corrupted_accuracy']:7.2%}{summary['corrupted_ece']:8.2%}"
                 f"{summary['corrupted_nll']:8.3f}           ({kind} corruptions; worst: {summary['worst_corruption']})"

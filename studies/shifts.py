@@ -52,6 +52,8 @@ class Evaluate(Strict):
         from bsd_core.robustness.corruptions import CORRUPTIONS
         from bsd_core.robustness.corruptions.severities import MAIN
 
+        if "official" in names:
+            raise ConfigError("`official` stands alone, but the list also names other corruptions.")
         return chosen_names("corruption", names, {"all": CORRUPTIONS, "main": MAIN})
 
     @field_validator("perturbations")

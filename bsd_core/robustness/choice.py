@@ -23,7 +23,7 @@ def chosen_names(kind: str, names: Sequence[str], groups: Mapping[str, Sequence[
     if list(names) == ["none"]:
         return []
     for name in names:
-        if name in ("none", "official", *groups):
+        if name in ("none", *groups):
             raise ConfigError(f"`{name}` stands alone, but the list also names other {kind}s.")
         if name not in groups["all"]:
             raise unknown_name(kind, name, [*groups["all"], *groups, "none"])

@@ -1,4 +1,4 @@
-"""Hue, saturation and value, in batches; results have the bits of scikit-image's `rgb2hsv`, a change and `hsv2rgb` in float64.
+"""Luma; and hue, saturation and value, in batches, with the bits of scikit-image's `rgb2hsv`, a change and `hsv2rgb` in float64.
 
 A pixel is turned to its leading channel and the two that follow it in the circle red, green, blue. Its hue is then a fraction
 d = (next - previous) / (largest - smallest) in [-1, 1) about the leading colour, and of the three new channels only the middle one depends
@@ -8,11 +8,21 @@ on it. So three planes are computed in place of eighteen, and no value is looked
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import torch
 from torch import Tensor
 
+LUMA: Final = (0.299, 0.587, 0.114)  # of red, green and blue
 _TINY = 1e-9  # below any difference of grey levels: keeps 0 / 0 of grey pixels at 0
+
+
+def luma(x: Tensor) -> Tensor:
+    """(N, C, H, W) floats -> (N, 1, H, W): the grey of RGB; a grey image is its own."""
+    if x.shape[1] == 1:
+        return x
+    red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
+    return (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
 
 
 def change_hsv(

@@ -21,13 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 from bsd_core.errors import DataError, one_line
+from bsd_core.robustness.colour import LUMA
 from bsd_core.robustness.random_fields import RandomField
 
 UInt8 = npt.NDArray[np.uint8]
 Float32 = npt.NDArray[np.float32]
 
 _SUFFIXES: Final = (".png", ".jpg", ".jpeg")
-_GREY: Final = np.array([0.299, 0.587, 0.114])
 
 # The procedural pictures. The numbers of the last two lines are tuned: see `FrostTextures.procedural`.
 _SIDE: Final = 1000
@@ -46,9 +46,17 @@ class FrostTextures:
     Args:
         pictures: (H, W, 3) uint8, RGB, of any sizes.
         repeat: whether opposite borders fit together, so that a picture smaller than an image may be repeated.
+
+    Raises:
+        ValueError: no pictures, or pictures of another type or shape.
     """
 
     def __init__(self, pictures: Sequence[UInt8], *, repeat: bool = False) -> None:
+        for picture in pictures:
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise ValueError(f"Expected pictures of frost as uint8 (H, W, 3), but got {picture.dtype} {picture.shape}.")
+        if not pictures:
+            raise ValueError("Expected at least one picture of frost, but got none.")
         self._pictures = tuple(pictures)
         self._repeat = repeat
         self._resized: dict[tuple[Any, ...], tuple[Tensor, Tensor]] = {}
@@ -84,14 +92,14 @@ class FrostTextures:
         """The PNG and JPEG files of a folder, in the order of their names.
 
         They are resized as OpenCV does it, so with the five photographs that the reference draws from, frost is the reference's but for
-        the random numbers.
+        the random numbers. The reference never draws its sixth: in a folder of frost1 to frost6 and nothing else, frost6 is left out.
 
         Raises:
             DataError: no such folder, no pictures in it, or one that cannot be read.
         """
         folder = Path(folder)
         try:
-            paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES)
+            paths = _drawn_by_the_reference(sorted(path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES))
         except OSError as error:
             raise DataError(f"Cannot read the frost folder {str(folder)!r} ({error.strerror or type(error).__name__}).") from error
         if not paths:
@@ -126,7 +134,7 @@ class FrostTextures:
         if key not in self._resized:
             pictures = [_resize(picture, scale) for picture in self._pictures]
             if channels == 1:
-                pictures = [np.rint(picture @ _GREY).astype(np.uint8)[:, :, None] for picture in pictures]
+                pictures = [np.rint(picture @ np.array(LUMA)).astype(np.uint8)[:, :, None] for picture in pictures]
             if self._repeat:
                 pictures = [np.tile(picture, (-(-height // len(picture)), -(-width // picture.shape[1]), 1)) for picture in pictures]
             sizes = np.array([picture.shape[:2] for picture in pictures])
@@ -143,6 +151,12 @@ class FrostTextures:
             room = np.maximum(sizes - (height, width), 1)
             self._resized[key] = torch.from_numpy(stack).to(device), torch.from_numpy(room).to(device)
         return self._resized[key]
+
+
+def _drawn_by_the_reference(paths: list[Path]) -> list[Path]:
+    """Without its frost6, where a folder holds the reference's six photographs and nothing else."""
+    stems = [path.stem for path in paths]
+    return paths[:5] if stems == [f"frost{k}" for k in range(1, 7)] else paths
 
 
 def _read_picture(path: Path) -> UInt8:

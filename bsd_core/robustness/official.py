@@ -4,7 +4,7 @@ Each file is (5 N, 32, 32, 3) uint8 with severity s in rows (s - 1) N to s N - 1
 the test labels five times. Files are mapped, not read; each is checked when it is first used. Nothing in them is ever unpickled.
 
 No hash of the released files is known to us. A list of hashes in the folder (`MD5SUMS`, `SHA256SUMS`; lines "hash  name.npy") is binding
-for every file that is used; `fingerprint` says for the record which bytes were used.
+for every file that it names; `fingerprint` says for the record which bytes were used.
 
 Source: Hendrycks & Dietterich, ICLR 2019.
 """
@@ -23,7 +23,9 @@ import torch
 from torch import Tensor
 
 from bsd_core.data.images import Int64, Pixels, UInt8
-from bsd_core.errors import ConfigError, DataError, MissingDataError, one_line, require, shown, unknown_name
+from bsd_core.errors import ConfigError, DataError, MissingDataError, one_line, shown, unknown_name
+from bsd_core.robustness.arguments import check_severity
+from bsd_core.robustness.corruptions import corrupt
 from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES
 
 OFFICIAL_FOLDERS: Final = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C"}
@@ -41,7 +43,7 @@ def official_folder(dataset: str, data_dir: str | Path) -> Path:
     """
     if dataset not in OFFICIAL_FOLDERS:
         known = " and ".join(OFFICIAL_FOLDERS)
-        raise ConfigError(f"Released corruptions are known of {known}, but the data set is {shown(dataset)}. Give their folder.")
+        raise ConfigError(f"Released corruptions are known of {known}, but the data set is {shown(dataset)}. Name their folder.")
     return Path(os.path.expanduser(data_dir)) / OFFICIAL_FOLDERS[dataset]
 
 
@@ -118,16 +120,18 @@ class OfficialCorruptions:
         Raises:
             ConfigError: unknown name, severity outside 1 to 5.
             MissingDataError: no file of that corruption.
-            DataError: a file of another shape, type, hash or order of images; checked once a file.
+            DataError: a file of another shape, type, hash or order of images, checked once a file; or rows out of range.
         """
         if name not in (*MAIN, *EXTRA):
             raise unknown_name("corruption", name, (*MAIN, *EXTRA))
-        require(type(severity) is int and severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
+        severity = check_severity(severity)
         if name not in self._files:
             pixels = self._load(f"{name}.npy", (len(SEVERITIES) * self.n_images, *_IMAGE_SHAPE), "uint8")
             if self._sample is not None:
                 _check_order(self.folder / f"{name}.npy", pixels, *self._sample, self.n_images)
             self._files[name] = pixels
+        if rows is not None and not isinstance(rows, slice) and len(rows) and not 0 <= np.min(rows) <= np.max(rows) < self.n_images:
+            raise DataError(f"Rows are of 0 to {self.n_images - 1}, the test images, but run from {np.min(rows)} to {np.max(rows)}.")
         block = self._files[name][(severity - 1) * self.n_images : severity * self.n_images]
         chosen = block[slice(None) if rows is None else rows].transpose(0, 3, 1, 2)
         return torch.from_numpy(np.array(chosen, order="C"))
@@ -162,16 +166,12 @@ class OfficialCorruptions:
                 f"{path}: expected {kind} of shape {shape}, 5 severities of {self.n_images} test images, but found "
                 f"{array.dtype} {array.shape}. Use the released files of this data set."
             )
-        if self._algorithm:
+        if path.name in self._sums:
             self._check_hash(path)
         return array
 
     def _check_hash(self, path: Path) -> None:
-        expected = self._sums.get(path.name)
-        if expected is None:
-            raise DataError(
-                f"{path}: the folder's list of {self._algorithm} hashes does not name this file. Add its line, or remove the list."
-            )
+        expected = self._sums[path.name]
         found = _digest(path, hashlib.new(self._algorithm, usedforsecurity=False))
         if found != expected:
             raise DataError(f"{path}: expected {self._algorithm} {expected}, but found {found}. Fetch and unpack the file again.")
@@ -237,12 +237,24 @@ def matched_share(corrupted: UInt8, clean: UInt8) -> float:
 
 
 def _check_order(path: Path, pixels: UInt8, rows: Int64, clean: UInt8, n_images: int) -> None:
-    """Whether rows of every severity show the test images of the same numbers; where they are shuffled, hardly any do."""
+    """Whether rows of every severity show the test images of the same numbers, and severities change them as much as ours do."""
+    sample = torch.from_numpy(clean.transpose(0, 3, 1, 2).copy())
+    theirs, ours = [], []
     for severity in SEVERITIES:
-        share = matched_share(pixels[(severity - 1) * n_images + rows], clean)
+        shown = pixels[(severity - 1) * n_images + rows]
+        share = matched_share(shown, clean)
         if share < 0.5:
             raise DataError(
                 f"{path}: expected the test images of the data set in their order, but at severity {severity} only {share:.0%} of "
                 f"{len(rows)} images resemble the test image of the same number most. Use the released files, and the test images in the "
                 f"original order."
             )
+        own = corrupt(sample, path.stem, severity, seed=0, indices=torch.from_numpy(rows))
+        theirs.append(np.abs(shown.astype(np.int16) - clean).mean())
+        ours.append(float((own.int() - sample.int()).abs().double().mean()))
+    if np.std(theirs) > 0 and np.corrcoef(theirs, ours)[0][1] < 0.5:
+        raise DataError(
+            f"{path}: expected severities 1 to 5 one after the other, but they change the images by "
+            f"{', '.join(f'{change:.1f}' for change in theirs)} grey levels in the mean, ours by "
+            f"{', '.join(f'{change:.1f}' for change in ours)}. Use the released files."
+        )

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from bsd_core.bench import Spread, ratio, seconds_by_round
 from bsd_core.bench_corruptions import CELLS, SuiteTimes, measure_suite, peak_growth
-from bsd_core.robustness.corruptions import CORRUPTIONS, corrupt
+from bsd_core.robustness.corruptions import corrupt
 from bsd_core.robustness.corruptions.severities import SEVERITIES, strength
 from tests._dummies import SHARED, UInt8, make_images
 
@@ -67,7 +67,7 @@ class CorruptionsResult:
         images: what was corrupted.
         suite: times of ours on one thread.
         readings: by corruption.
-        grown_bytes: of a fresh process, at severity 5; None where nobody counts.
+        grown_bytes: of a fresh process; None where nobody counts.
         gpu: its name and the times there, 10,000 images; None without a GPU.
     """
 
@@ -139,7 +139,7 @@ def measure(images: UInt8, *, rounds: int) -> tuple[SuiteTimes, dict[str, Readin
 def _growth(n: int) -> int | None:
     torch.set_num_threads(1)
     images: Tensor = torch.from_numpy(make_images(1)).repeat(n, 1, 1, 1)
-    return peak_growth(images, [(name, SEVERITIES[-1]) for name in CORRUPTIONS])
+    return peak_growth(images, CELLS)
 
 
 def run(*, rounds: int = 5, n_images: int = 2000) -> CorruptionsResult:

@@ -325,7 +325,7 @@ def test_frost_may_be_of_the_users_own_pictures(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"frost has 400 x 400 pixels .* but the images have 500 x 500"):
         own.check(channels=3, image_size=(500, 500))
     with pytest.raises(DataError, match="frost folder"):
-        EvaluationPlan(frost_folder=str(tmp_path / "none")).check(channels=3, image_size=(8, 8))
+        EvaluationPlan(corruptions=("frost",), frost_folder=str(tmp_path / "none")).check(channels=3, image_size=(8, 8))
 
 
 def test_a_summary_by_hand() -> None:
@@ -351,3 +351,20 @@ def test_a_summary_by_hand() -> None:
         }
     )
     assert summarise([clean]) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"corruptions": ("fog", "fog")}, r"each corruption is named once"),
+        ({"perturbations": ("tilt", "tilt")}, r"each perturbation is named once"),
+        ({"corruptions": ("fog",), "severities": (1, 1)}, r"each severity is named once"),
+        ({"corruptions": ("fog",), "severities": ()}, r"corruptions have a severity"),
+        ({"corruptions": ("fog",), "severities": (3.0,)}, r"severity is 1, 2, 3, 4 or 5"),
+        ({"corruptions": ("fog",), "severities": (True,)}, r"severity is 1, 2, 3, 4 or 5"),
+        ({"corruptions": ("fog",), "frost_folder": "here"}, r"Pictures of frost are for the corruption frost"),
+    ],
+)
+def test_plans_that_cannot_be_carried_out_are_refused_before_a_training(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EvaluationPlan(**fields)

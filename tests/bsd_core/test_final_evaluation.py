@@ -29,7 +29,7 @@ def parse(*arguments: str) -> FinalEvaluation:
 
 def test_all_corruptions_at_severity_3_on_validation_images_unless_told_otherwise() -> None:
     final = parse()
-    assert (final.split, final.official, final.plan.corruptions, final.plan.severities) == ("val", False, CORRUPTIONS, (3,))
+    assert (final.split, final.official, final.plan.corruptions, final.plan.severities) == ("val", None, CORRUPTIONS, (3,))
     assert final.plan.perturbations == ()
 
 
@@ -43,6 +43,10 @@ def test_what_is_measured_can_be_chosen() -> None:
     ("arguments", "message"),
     [
         (["--corruptions", "official"], r"--corruptions official needs --split test"),
+        (["--split", "test", "--corruptions", "official", "--frost-folder", "x"], r"--frost-folder is for our corruptions"),
+        (["--official-folder", "x"], r"--official-folder needs --corruptions official"),
+        (["--corruptions", "fog", "--frost-folder", "x"], r"Pictures of frost are for the corruption frost"),
+        (["--perturbations", "official"], r"Unknown perturbation 'official'"),
         (["--corruptions", "smog"], r"Unknown corruption 'smog'"),
         (["--corruptions", "all,fog"], r"`all` stands alone"),
         (["--severities", "6"], r"--severities are of 1 to 5, with commas, but got '6'"),

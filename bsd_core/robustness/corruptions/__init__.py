@@ -16,34 +16,37 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from bsd_core.errors import require, unknown_name
+from bsd_core.errors import unknown_name
+from bsd_core.robustness.arguments import check_images, check_seed, check_severity
 from bsd_core.robustness.corruptions import blur, digital, noise, spatter, weather
 from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES, strength
 from bsd_core.robustness.frost_textures import FrostTextures
 from bsd_core.robustness.random_fields import RandomField
 
 _FUNCTIONS: Final[dict[str, Callable[[Tensor, Any, RandomField], Tensor]]] = {
-    "snow": weather.snow,
-    "frost": weather.frost,
-    "fog": weather.fog,
     "gaussian_noise": noise.gaussian_noise,
-    "impulse_noise": noise.impulse_noise,
     "shot_noise": noise.shot_noise,
-    "speckle_noise": noise.speckle_noise,
+    "impulse_noise": noise.impulse_noise,
     "defocus_blur": blur.defocus_blur,
     "glass_blur": blur.glass_blur,
     "motion_blur": blur.motion_blur,
     "zoom_blur": blur.zoom_blur,
-    "gaussian_blur": blur.gaussian_blur,
-    "spatter": spatter.spatter,
+    "snow": weather.snow,
+    "frost": weather.frost,
+    "fog": weather.fog,
     "brightness": digital.brightness,
     "contrast": digital.contrast,
-    "pixelate": digital.pixelate,
     "elastic_transform": digital.elastic_transform,
+    "pixelate": digital.pixelate,
     "jpeg_compression": digital.jpeg_compression,
+    "speckle_noise": noise.speckle_noise,
+    "gaussian_blur": blur.gaussian_blur,
+    "spatter": spatter.spatter,
     "saturate": digital.saturate,
 }
-CORRUPTIONS: Final[tuple[str, ...]] = tuple(name for name in (*MAIN, *EXTRA) if name in _FUNCTIONS)
+CORRUPTIONS: Final[tuple[str, ...]] = (*MAIN, *EXTRA)
+
+__all__ = ["CORRUPTIONS", "EXTRA", "MAIN", "SEVERITIES", "chunks", "corrupt"]
 
 # Values at a time. On a CPU the working set of most corruptions then fits its cache, and memory stays flat; a GPU wants long launches.
 _VALUES_ON_CPU: Final = 2**20
@@ -71,7 +74,7 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Ten
     """
     if name not in CORRUPTIONS:
         raise unknown_name("corruption", name, CORRUPTIONS)
-    require(type(severity) is int and severity in SEVERITIES, "severity is 1, 2, 3, 4 or 5", severity=severity)
+    severity, seed = check_severity(severity), check_seed(seed)
     indices = check_images(images, indices)
     parameter = strength(name, severity, height=images.shape[2], width=images.shape[3])
     function = partial(weather.frost, textures=frost) if name == "frost" else _FUNCTIONS[name]
@@ -80,27 +83,6 @@ def corrupt(images: Tensor, name: str, severity: int, *, seed: int, indices: Ten
         field = RandomField(seed, name, severity, indices=indices[rows])
         out[rows] = function(images[rows].contiguous(), parameter, field)
     return out
-
-
-def check_images(images: Tensor, indices: Tensor) -> Tensor:
-    """The indices, on the device of the images.
-
-    Raises:
-        ValueError: images that are not uint8 (N, C, H, W) with C = 1 or 3, or indices that are not one integer an image.
-    """
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        hint = ""
-        if images.is_floating_point():
-            hint = " Pass grey levels of 0 to 255, before any normalisation."
-        elif images.ndim == 4 and images.shape[3] in (1, 3):
-            hint = " The channels come second: images.permute(0, 3, 1, 2)."
-        raise ValueError(
-            f"Expected uint8 images of shape (N, C, H, W) with C = 1 or 3, but got {images.dtype} {tuple(images.shape)}.{hint}"
-        )
-    indices = torch.as_tensor(indices, device=images.device)
-    if indices.shape != images.shape[:1] or indices.is_floating_point():
-        raise ValueError(f"Expected one integer index an image, shape ({len(images)},), but got {indices.dtype} {tuple(indices.shape)}.")
-    return indices
 
 
 def chunks(images: Tensor) -> list[slice]:

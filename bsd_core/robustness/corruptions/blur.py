@@ -20,26 +20,36 @@ from torch.nn.functional import pad
 from bsd_core.robustness import motion
 from bsd_core.robustness.pixels import blocks, rows_of_plane
 from bsd_core.robustness.random_fields import RandomField
-from bsd_core.robustness.separable import clipped_zoom_matrix, gaussian_weights
+from bsd_core.robustness.separable import apply_separable, clipped_zoom_matrix, gaussian_weights
 
 Float64 = npt.NDArray[np.float64]
 
 _FLOAT32_UNITS = 2**16
 _FLOAT64_UNITS = 2**40
+_MOST_PIXELS = 2**16  # of images whose zoom blur is one matrix: some 70 MB at 224 x 224
 
 
 def gaussian_blur(images: Tensor, sigma: float, field: RandomField) -> Tensor:
     """A Gaussian filter of spread sigma pixels, border replicated, cut at 4 sigma; rows first, float64: bit for bit as SciPy's."""
-    weights = gaussian_weights(sigma)
+    return blur_separably(images, gaussian_weights(sigma))
+
+
+def blur_separably(images: Tensor, weights: Sequence[float]) -> Tensor:
+    """A symmetric filter along columns, then along rows, border replicated, truncated: (N, C, H, W) uint8 -> uint8.
+
+    Args:
+        images: uint8.
+        weights: of the middle and of one side, outwards; they sum to 1 with the other side.
+    """
     if len(weights) == 1:
         return images.clone()
     out = torch.empty_like(images, memory_format=torch.contiguous_format)
     for rows in blocks(images):
-        out[rows] = _gaussian_blur(images[rows].contiguous(), weights)
+        out[rows] = _blur_block(images[rows].contiguous(), weights)
     return out
 
 
-def _gaussian_blur(images: Tensor, weights: Sequence[float]) -> Tensor:
+def _blur_block(images: Tensor, weights: Sequence[float]) -> Tensor:
     height, width = images.shape[2:]
     reach = len(weights) - 1
     # A divisor on the device, because CUDA multiplies by the reciprocal of a plain number, which is another last bit.
@@ -230,17 +240,49 @@ def motion_blur(images: Tensor, parameter: tuple[float, float], field: RandomFie
 def zoom_blur(images: Tensor, parameter: tuple[float, float], field: RandomField) -> Tensor:
     """The mean of the image and its bilinear zooms into the centre by 1, 1 + step, ... below `end`.
 
-    One sparse matrix of pixels by pixels, times the pixels of all images and channels.
+    One sparse matrix of pixels by pixels, times the pixels of all images and channels. It grows with the square of the pixels, so above
+    256 x 256 of them rows and columns of each zoom are multiplied one after the other.
     """
     n, channels, height, width = images.shape
     end, step = parameter
     if n == 0:
         return images.clone()
+    lowered = _lowered_levels(end, step, images.device)
+    if height * width > _MOST_PIXELS:
+        out = torch.empty_like(images, memory_format=torch.contiguous_format)
+        for rows in blocks(images):
+            out[rows] = _zoom_blur_block(images[rows], np.arange(1, end, step).tolist(), lowered)
+        return out
     levels = images.reshape(n * channels, height * width).T.contiguous()
-    matrix, lowered = (x.to(images.device) for x in _zoom_blur_matrix(height, width, end, step))
-    out = matrix @ levels.float()
-    out.sub_(lowered.index_select(0, levels.flatten().int()).view_as(out))
-    return out.to(torch.uint8).T.reshape(images.shape)
+    blurred = _zoom_blur_matrix(height, width, end, step, images.device) @ levels.float()
+    blurred.sub_(lowered.index_select(0, levels.flatten().int()).view_as(blurred))
+    return blurred.to(torch.uint8).T.reshape(images.shape)
+
+
+def _zoom_blur_block(images: Tensor, factors: list[float], lowered: Tensor) -> Tensor:
+    x = images.double()
+    total = x.clone()
+    for factor in factors:
+        total += apply_separable(x, *(clipped_zoom_matrix(size, factor) for size in images.shape[2:]))
+    # The sum of whole levels may end a last bit below one: a millionth of a level, far less than `lowered`, makes up for it.
+    total.div_(len(factors) + 1).add_(2.0**-20).sub_(lowered[images.long()])
+    return total.clamp_(0.0, 255.0).to(torch.uint8)
+
+
+@functools.lru_cache(maxsize=8)
+def _lowered_levels(end: float, step: float, device: torch.device) -> Tensor:
+    """(256,) float32: what a plain area of each grey level loses.
+
+    The reference adds the zooms in float32. A plain area of some levels so ends below its level and is truncated to the next: one unit of
+    2**-16 less does the same, and changes no other value.
+    """
+    grey = (np.arange(256) / 255).astype(np.float32)
+    added = np.zeros_like(grey)
+    n_zooms = len(np.arange(1, end, step))
+    for _ in range(n_zooms):
+        added += grey
+    found = ((grey + added) / np.float32(n_zooms + 1)).clip(0, 1) * np.float32(255)
+    return (torch.from_numpy(found.astype(np.uint8) < np.arange(256)).float() / _FLOAT32_UNITS).to(device)
 
 
 def _zoom_entries(height: int, width: int, factor: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -251,13 +293,9 @@ def _zoom_entries(height: int, width: int, factor: float) -> tuple[npt.NDArray[n
     return places.ravel(), (rows[y_out, y_in][:, None] * columns[x_out, x_in]).ravel()
 
 
-@functools.lru_cache(maxsize=16)
-def _zoom_blur_matrix(height: int, width: int, end: float, step: float) -> tuple[Tensor, Tensor]:
-    """The matrix, (H W, H W) sparse float32 in units of 2**-16 with rows that sum to 1, and what a plain area loses, (256,) float32.
-
-    The reference adds the zooms in float32. A plain area of some grey levels so ends below its level and is truncated to the next:
-    one unit less does the same, and changes no other value.
-    """
+@functools.lru_cache(maxsize=5)
+def _zoom_blur_matrix(height: int, width: int, end: float, step: float, device: torch.device) -> Tensor:
+    """(H W, H W) sparse float32 in units of 2**-16, rows sum to 1."""
     factors = np.arange(1, end, step)
     n = height * width
     diagonal = np.arange(n) * (n + 1)
@@ -266,16 +304,10 @@ def _zoom_blur_matrix(height: int, width: int, end: float, step: float) -> tuple
     places, index = np.unique(np.concatenate([place for place, _ in parts]), return_inverse=True)
     units = np.rint(np.bincount(index, np.concatenate([weight for _, weight in parts])) / (len(factors) + 1) * _FLOAT32_UNITS)
     units[np.searchsorted(places, diagonal)] += _FLOAT32_UNITS - np.bincount(places // n, units, minlength=n)
-    matrix = torch.sparse_coo_tensor(
+    return torch.sparse_coo_tensor(
         torch.from_numpy(np.stack([places // n, places % n])),
         torch.from_numpy(units / _FLOAT32_UNITS).float(),
         (n, n),
         check_invariants=True,
         is_coalesced=True,
-    )
-    grey = (np.arange(256) / 255).astype(np.float32)
-    added = np.zeros_like(grey)
-    for _ in factors:
-        added += grey
-    found = ((grey + added) / np.float32(len(factors) + 1)).clip(0, 1) * np.float32(255)
-    return matrix, torch.from_numpy(found.astype(np.uint8) < np.arange(256)).float() / _FLOAT32_UNITS
+    ).to(device)

@@ -41,7 +41,10 @@ def contrast(images: Tensor, amount: float, field: RandomField) -> Tensor:
 
 
 def pixelate(images: Tensor, amount: float, field: RandomField) -> Tensor:
-    """To the share `amount` of the side and back, bit for bit as Pillow's BOX filter."""
+    """To the share `amount` of the side and back, bit for bit as Pillow's BOX filter, which narrows images first.
+
+    Images more than about twice as tall as wide Pillow 13 lowers first, which may differ by 1 grey level.
+    """
     height, width = images.shape[2:]
     small_height, small_width = max(1, int(height * amount)), max(1, int(width * amount))
     x = _box_means(images.float(), small_width)

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from bsd_core.robustness.colour import LUMA
 from bsd_core.robustness.liquid import water_mask
 from bsd_core.robustness.random_fields import RandomField
 from bsd_core.robustness.separable import apply_separable, gaussian_blur_matrix
 
 WATER: Final = (175.0, 238.0, 238.0)  # R, G, B: pale turquoise
 MUD: Final = (63.0, 42.0, 20.0)
-_LUMA: Final = (0.299, 0.587, 0.114)
 
 
 def spatter(images: Tensor, parameter: tuple[float, float, float, float, float, int], field: RandomField) -> Tensor:
@@ -62,6 +62,6 @@ def add_water(images: Tensor, mask: Tensor) -> Tensor:
 def _colour(colour: tuple[float, float, float], images: Tensor) -> Tensor:
     """(C, 1, 1) grey levels: the colour, or its luma where the images are grey."""
     if images.shape[1] == 1:
-        colour_grey = sum(share * value for share, value in zip(_LUMA, colour, strict=True))
+        colour_grey = sum(share * value for share, value in zip(LUMA, colour, strict=True))
         return torch.tensor([colour_grey], device=images.device)[:, None, None]
     return torch.tensor(colour, device=images.device)[:, None, None]

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import threshold as set_below
 
+from bsd_core.robustness.colour import luma
 from bsd_core.robustness.frost_textures import FrostTextures
 from bsd_core.robustness.motion import motion_blur
 from bsd_core.robustness.pixels import to_uint8
@@ -41,7 +42,7 @@ def snow(images: Tensor, parameter: tuple[float, ...], field: RandomField) -> Te
 def whitened(images: Tensor, keep: float) -> Tensor:
     """(N, C, H, W) uint8 -> float32 grey levels: keep * x + (1 - keep) * max(x, 1.5 grey + 127.5)."""
     x = images.to(torch.float32)
-    white = (_grey(x) * 1.5 + 127.5).mul_(1.0 - keep)
+    white = (luma(x) * 1.5 + 127.5).mul_(1.0 - keep)
     # keep * x + (1 - keep) * max(x, y) = max(x, keep * x + (1 - keep) * y)
     out = torch.add(white, x, alpha=keep)
     return torch.maximum(x, out, out=out)
@@ -66,7 +67,7 @@ def frost(images: Tensor, parameter: tuple[float, float, float], field: RandomFi
         DataError: the pictures are smaller than the images.
     """
     keep, cover, scale = parameter
-    textures = textures or FrostTextures.procedural()
+    textures = FrostTextures.procedural() if textures is None else textures
     ice = textures.crops(field, images, scale).to(torch.float64).mul_(cover)
     return images.to(torch.float64).mul_(keep).add_(ice).clamp_(max=255.0).to(torch.uint8)
 
@@ -85,11 +86,3 @@ def fog(images: Tensor, parameter: tuple[float, float], field: RandomField) -> T
     brightest = images.flatten(1).amax(1).to(torch.float32)[:, None, None, None]
     # At most `brightest`, so nothing is to be clipped.
     return images.to(torch.float32).add_(clouds, alpha=amount).mul_(brightest / (brightest + amount)).to(torch.uint8)
-
-
-def _grey(x: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, 1, H, W), the luma of RGB."""
-    if x.shape[1] == 1:
-        return x
-    red, green, blue = x[:, 0:1], x[:, 1:2], x[:, 2:3]
-    return (0.299 * red).add_(green, alpha=0.587).add_(blue, alpha=0.114)

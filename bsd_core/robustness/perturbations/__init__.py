@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from bsd_core.errors import require, unknown_name
-from bsd_core.robustness.corruptions import check_images, chunks
+from bsd_core.robustness.arguments import check_images, check_seed
+from bsd_core.robustness.corruptions import chunks
 from bsd_core.robustness.perturbations import blur, geometry, noise, weather
 from bsd_core.robustness.perturbations.keys import Keys
 
@@ -106,7 +107,7 @@ def frames(images: Tensor, name: str, *, seed: int, indices: Tensor, difficulty:
     rule = "difficulty is 1, 2 or 3" if sequence.is_noise else "difficulty is 1, except of noise"
     require(type(difficulty) is int and 1 <= difficulty <= len(sequence.strengths), rule, name=name, difficulty=difficulty)
     indices = check_images(images, indices)
-    names = (seed, "perturbation", name, difficulty)
+    names = (check_seed(seed), "perturbation", name, difficulty)
     films = [sequence.make(images[rows], sequence.strengths[difficulty - 1], Keys(names, indices[rows])) for rows in chunks(images)]
     if not films:
         return (images.clone() for _ in range(sequence.n_frames))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,3 +154,21 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"broken\.png: broken image \(cannot identify image file"):
         FrostTextures.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("picture", [np.zeros((60, 60), np.uint8), np.zeros((60, 60, 4), np.uint8), np.zeros((60, 60, 3))])
+def test_pictures_of_another_form_are_refused(picture: Any) -> None:
+    with pytest.raises(ValueError, match=r"Expected pictures of frost as uint8 \(H, W, 3\), but got"):
+        FrostTextures([picture])
+
+
+def test_no_pictures_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"at least one picture"):
+        FrostTextures([])
+
+
+@pytest.mark.parametrize(("names", "n_drawn"), [(range(1, 7), 5), (range(1, 6), 5), (range(2, 8), 6), ((1, 6), 2)])
+def test_the_sixth_photograph_of_the_reference_is_never_drawn(tmp_path: Path, names: Any, n_drawn: int) -> None:
+    for name in names:
+        Image.new("RGB", (64, 64)).save(tmp_path / f"frost{name}.png")
+    assert len(FrostTextures.from_folder(tmp_path)) == n_drawn

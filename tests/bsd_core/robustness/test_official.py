@@ -111,7 +111,7 @@ def refused(error: type[DataError], parts: list[str], work: Callable[[], object]
 
 
 def test_other_data_sets_have_no_folder_of_their_own() -> None:
-    with pytest.raises(ConfigError, match=r"known of cifar10 and cifar100, but the data set is 'digits'\. Give their folder"):
+    with pytest.raises(ConfigError, match=r"known of cifar10 and cifar100, but the data set is 'digits'\. Name their folder"):
         official_folder("digits", "data")
 
 
@@ -259,11 +259,14 @@ def test_of_two_lists_the_longer_hashes_count(folder: Path) -> None:
     assert OfficialCorruptions.open(folder, TARGETS).images("brightness", 1).shape == (N, 3, 32, 32)
 
 
-def test_a_file_that_the_list_leaves_out_is_refused(folder: Path) -> None:
-    write_sums(folder, "sha256", "SHA256SUMS")
-    np.save(folder / "fog.npy", released("brightness"))
-    official = OfficialCorruptions.open(folder, TARGETS)
-    refused(DataError, ["fog.npy: the folder's list of sha256 hashes does not name this file"], lambda: official.images("fog", 1))
+def test_files_that_the_list_leaves_out_are_not_bound_by_it(folder: Path) -> None:
+    (folder / "MD5SUMS").write_text(f"{'0' * 32}  CIFAR-10-C.tar\n")
+    assert OfficialCorruptions.open(folder, TARGETS).images("brightness", 1).shape == (N, 3, 32, 32)
+
+
+@pytest.mark.parametrize("rows", [np.array([N]), np.array([-1])])
+def test_rows_out_of_range_are_refused(folder: Path, rows: Int64) -> None:
+    refused(DataError, [f"Rows are of 0 to {N - 1}"], lambda: OfficialCorruptions.open(folder, TARGETS).images("brightness", 1, rows))
 
 
 @pytest.mark.parametrize("line", ["brightness.npy", f"{'0' * 32}  brightness.npy", f"{'x' * 64}  brightness.npy"])
@@ -290,3 +293,10 @@ def test_half_of_the_images_in_another_order_halve_the_share() -> None:
 def test_plain_images_resemble_nothing_and_do_not_crash() -> None:
     plain = np.full_like(LAST, 7)
     assert matched_share(plain, LAST) == 0.0
+
+
+def test_severities_in_another_order_are_noticed(folder: Path) -> None:
+    swapped = np.roll(released("brightness").reshape(5, N, 32, 32, 3), 2, axis=0).reshape(5 * N, 32, 32, 3)
+    np.save(folder / "brightness.npy", swapped)
+    official = OfficialCorruptions.open(folder, TARGETS, clean=CLEAN)
+    refused(DataError, ["brightness.npy: expected severities 1 to 5 one after the other"], lambda: official.images("brightness", 1))

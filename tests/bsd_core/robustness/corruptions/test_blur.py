@@ -223,3 +223,19 @@ def test_an_image_is_blurred_alike_in_any_batch(name: str) -> None:
     whole = corrupt(images, name, 5, seed=3, indices=torch.arange(n))
     for k in range(0, n, 13):
         assert torch.equal(corrupt(images[k : k + 1], name, 5, seed=3, indices=torch.tensor([k])), whole[k : k + 1])
+
+
+def test_the_zoom_blur_of_large_images_is_that_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above some number of pixels zooms are added one after the other, without the matrix of pixels by pixels."""
+    plain = np.broadcast_to(np.arange(0, 250, 10, dtype=np.uint8)[:, None, None, None], (25, 3, 40, 56))
+    images = torch.from_numpy(np.concatenate([make_images(6, 3, 40, 56), plain]))
+    indices = torch.arange(len(images))
+    for severity in SEVERITIES:
+        small = corrupt(images, "zoom_blur", severity, seed=0, indices=indices)
+        with monkeypatch.context() as patch:
+            patch.setattr(blur, "_MOST_PIXELS", 100)
+            large = corrupt(images, "zoom_blur", severity, seed=0, indices=indices)
+        difference = (small.int() - large.int()).abs()
+        assert int(difference.max()) <= 1
+        assert float((difference > 0).double().mean()) < 0.001
+        assert torch.equal(small[6:], large[6:])  # plain areas

@@ -65,14 +65,6 @@ def test_a_corruption_equals_the_output_of_the_reference(name: str) -> None:
         assert np.array_equal(apply(images, name, severity), golden[name][row].transpose(0, 3, 1, 2))
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "jpeg_compression", "pixelate"])
-def test_higher_severities_change_more(name: str) -> None:
-    images = make_images(20)
-    change = [np.abs(apply(images, name, severity).astype(int) - images).mean() for severity in SEVERITIES]
-    assert change == sorted(change)
-    assert change[0] < change[-1]
-
-
 def test_saturation_of_one_channel_stays_and_a_shift_reddens_grey_pixels_of_colour_images() -> None:
     grey = make_images(2, channels=1)
     assert np.array_equal(apply(grey, "saturate", 5), grey)

@@ -5,13 +5,12 @@ import pytest
 import torch
 from scipy import ndimage
 
-from bsd_core.data.sources import load_source
 from bsd_core.robustness.corruptions import corrupt
 from bsd_core.robustness.corruptions.severities import SEVERITIES, strength
 from bsd_core.robustness.corruptions.spatter import grey_levels, liquid_layer
 from bsd_core.robustness.corruptions.spatter import spatter as spatter_function
 from bsd_core.robustness.random_fields import RandomField
-from tests._dummies import Float64, UInt8, load_shared_golden, make_images, shared_cifar10
+from tests._dummies import Float64, UInt8, make_images
 from tests.bsd_core.robustness.readings import spatter as readings
 
 SHAPES = [(3, 32, 32), (1, 32, 32), (3, 8, 8), (3, 24, 40), (1, 1, 1)]  # (C, H, W)
@@ -80,36 +79,6 @@ def test_what_is_added_has_the_autocorrelation_of_an_independent_sample(severity
     expected = sample.astype(np.float64) - 60
     assert found.mean() == pytest.approx(expected.mean(), abs=5 * expected.mean((1, 2)).std() / np.sqrt(75))
     assert autocorrelation(found) == pytest.approx(autocorrelation(expected), abs=0.06)
-
-
-@pytest.fixture(scope="module")
-def photographs() -> UInt8:
-    """200 photographs, 20 of each class."""
-    (file,) = shared_cifar10().glob("test*.parquet")
-    test = load_source(f"parquet:{file}").test
-    rows = np.concatenate([np.flatnonzero(test.targets == label)[:20] for label in range(10)])
-    return test.select(rows).array
-
-
-def statistics(clean: UInt8, corrupted: UInt8) -> Float64:
-    """(N, 3): mean, mean square and changed share of the difference, by image."""
-    difference = corrupted.astype(np.float64) - clean
-    axes = (1, 2, 3)
-    return np.stack([difference.mean(axes), (difference**2).mean(axes), (difference != 0).mean(axes)], axis=1)
-
-
-@pytest.mark.parametrize("severity", SEVERITIES)
-def test_statistics_on_photographs_agree_with_the_reference(severity: int, photographs: UInt8) -> None:
-    golden = load_shared_golden("corruptions_stats")
-    row, column = golden["names"].tolist().index("spatter"), severity - 1
-    values = statistics(photographs, spatter(photographs, severity))
-    mean, square, changed = values.mean(0)
-    # Two samples of 200 images: each quantity spreads by sqrt(2 / 200) of its spread over the images.
-    errors = values.std(0) * np.sqrt(2 / 200)
-    spread = np.sqrt(square - mean**2)
-    assert mean == pytest.approx(golden["mean"][row, column], abs=3 * errors[0])
-    assert spread == pytest.approx(golden["std"][row, column], abs=3 * errors[1] / (2 * spread))
-    assert changed == pytest.approx(golden["frac_changed"][row, column], abs=3 * errors[2])
 
 
 def test_water_adds_light_and_mud_covers() -> None:
