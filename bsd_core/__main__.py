@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import math
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -16,27 +15,15 @@ from bsd_core.accelerate import keep_freed_memory
 from bsd_core.checkpoint import check_writable, deterministic, resume, save_checkpoint, save_weights
 from bsd_core.config import RECIPES, TrainConfig, recipe_config
 from bsd_core.data.host_images import to_device
-from bsd_core.data.images import ImageSet, Int64
-from bsd_core.data.label_noise import (
-    HUMAN_SETS,
-    NOISE_KINDS,
-    NoiseRecord,
-    SplitLabels,
-    check_instance_size,
-    human_labels,
-    instance_features,
-    load_labels,
-    load_transition_matrix,
-    save_labels,
-    spoil_labels,
-)
-from bsd_core.data.sources import SOURCES, Source, load_source
+from bsd_core.data.label_noise import SplitLabels, save_labels
+from bsd_core.data.sources import SOURCES, load_source
 from bsd_core.data.splits import split_rows, subset_rows
 from bsd_core.errors import BSDError, ConfigError, DivergedError, StorageError, require, unknown_name
 from bsd_core.evaluate import headline, predict
 from bsd_core.final_evaluation import FinalEvaluation, add_options
 from bsd_core.methods import METHODS, method_config
 from bsd_core.models import MODELS, STEMS
+from bsd_core.noise_options import TrainingNoise, add_noise_options
 from bsd_core.seeds import derive_seed
 from bsd_core.train import Recipe, Trainer
 
@@ -59,10 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--width", type=int, help="channels of the first stage, or the widening factor, of networks that have one")
     parser.add_argument("--stem", default="auto", choices=STEMS, help="for small images, or as published for 224 px")
     parser.add_argument("--pretrained", metavar="FILE", help="weights to start from")
-    parser.add_argument("--noise", default="none", choices=[*NOISE_KINDS, "saved"], help="kind of label noise on the training labels")
-    parser.add_argument("--noise-rate", type=float, default=0.0, help="share of training labels that are wrong")
-    parser.add_argument("--noise-file", metavar="FILE", help="for human (.pt, .npz), confusion (.csv, .json, .npy) and saved (.parquet)")
-    parser.add_argument("--noise-set", choices=HUMAN_SETS, help="which labels of a file of human ones; noisy is CIFAR-100's")
+    add_noise_options(parser)
     parser.add_argument("--recipe", help=f"a published recipe instead of ours: {', '.join(RECIPES)}")
     parser.add_argument("--epochs", type=int, help="15, or the recipe's")
     parser.add_argument("--batch-size", type=int, help="64, or the recipe's")
@@ -75,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--deterministic", action="store_true", help="on a GPU: kernels that give the same bits at every run")
     parser.add_argument("--checkpoint", metavar="DIR", help="keep checkpoints here, and resume from the newest one")
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS", help="besides the end of each epoch; 0: not")
-    parser.add_argument("--save-labels", metavar="FILE", help="write the training labels as Parquet, for --noise saved")
+    parser.add_argument(
+        "--save-labels", metavar="FILE", help="write the training labels (validation labels are true) as Parquet, for --noise saved"
+    )
     parser.add_argument("--save", metavar="FILE", help="write the trained weights, e.g. for kd's teacher=FILE")
     add_options(parser)
     return parser
@@ -127,49 +113,6 @@ def _train_config(options: argparse.Namespace) -> TrainConfig:
     return TrainConfig(**{"epochs": 15, "batch_size": 64, **changes})
 
 
-def _check_noise(options: argparse.Namespace) -> None:
-    """Whether the options of label noise go together."""
-    kind = options.noise
-    needs = ("file",) if kind == "saved" else NOISE_KINDS[kind].needs
-    if ("rate" in needs) != (options.noise_rate != 0):
-        raise ConfigError(
-            f"Give --noise and --noise-rate together, but got --noise {kind} --noise-rate {options.noise_rate:g}."
-            if "rate" in needs or kind == "none"
-            else f"--noise {kind} takes no --noise-rate: the file says which labels are wrong, but got --noise-rate {options.noise_rate:g}."
-        )
-    for option, value, wanted in (
-        ("--noise-file", options.noise_file, "file" in needs or "matrix" in needs),
-        ("--noise-set", options.noise_set, kind == "human"),
-    ):
-        if wanted != (value is not None):
-            raise ConfigError(f"--noise {kind} {'needs' if wanted else 'takes no'} {option}.")
-
-
-def _given_labels(options: argparse.Namespace, source: Source, train: ImageSet, rows: Int64) -> tuple[Int64, NoiseRecord]:
-    """The labels that are trained on, and where they come from; `rows` are those of `train` in the official training set."""
-    kind, n_classes, seed = options.noise, train.n_classes, derive_seed(options.seed, "noise")
-    if kind == "saved":
-        labels, record = load_labels(Path(options.noise_file), {"train": (rows, train.targets)}, n_classes=n_classes)
-        return labels["train"], record
-    record = NoiseRecord(kind=kind, rate=options.noise_rate, seed=seed, n_classes=n_classes, data_fingerprint=train.fingerprint())
-    if kind == "human":
-        official = source.train.targets
-        return human_labels(Path(options.noise_file), options.noise_set, targets=official, n_classes=n_classes, rows=rows), record
-    if kind == "instance":
-        check_instance_size(n_classes, math.prod(train.images.shape[1:]))
-    given = spoil_labels(
-        train.targets,
-        kind,
-        options.noise_rate,
-        n_classes=n_classes,
-        seed=seed,
-        mapping=source.asymmetric_map,
-        features=instance_features(train.images) if kind == "instance" else None,
-        matrix=load_transition_matrix(Path(options.noise_file), n_classes) if kind == "confusion" else None,
-    )
-    return given, record
-
-
 def _train(trainer: Trainer, options: argparse.Namespace, val_images: torch.Tensor, val_targets: torch.Tensor) -> None:
     """All epochs that are left, with checkpoints where they are wanted."""
     folder = None if options.checkpoint is None else Path(options.checkpoint)
@@ -215,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
     require(options.checkpoint_every >= 0, "checkpoint_every >= 0", checkpoint_every=options.checkpoint_every)
     if options.checkpoint_every and options.checkpoint is None:
         raise ConfigError("--checkpoint-every needs --checkpoint DIR: where to.")
-    _check_noise(options)
+    noise = TrainingNoise.parse(options)
     config, settings = _train_config(options), _pairs("--set", options.set)
     for file in (options.save, options.save_labels):
         if file is not None:
@@ -230,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     train_part, val_part = split_rows(source.train.targets[chosen], 0.2, seed=derive_seed(options.seed, "val"))
     train_rows = chosen[train_part]  # in the official training set
     train, val = source.train.select(train_rows), source.train.select(chosen[val_part])
-    given, record = _given_labels(options, source, train, train_rows)
+    given, record = noise.given_labels(source, train, train_rows, seed=derive_seed(options.seed, "noise"))
     if options.save_labels is not None:
         save_labels(Path(options.save_labels), {"train": SplitLabels(train_rows, train.targets, given)}, record)
     recipe = Recipe(

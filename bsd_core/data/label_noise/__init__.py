@@ -7,8 +7,9 @@ that trains on it. `NOISE_KINDS` says of each kind what it needs and whether its
 from bsd_core.data.label_noise.class_maps import ASYMMETRIC_MAPS, next_in_group
 from bsd_core.data.label_noise.human import HUMAN_SETS, human_labels
 from bsd_core.data.label_noise.instance import check_instance_size, instance_features
-from bsd_core.data.label_noise.kinds import NOISE_KINDS, Need, NoiseKind, expected_rate
-from bsd_core.data.label_noise.saved import NoiseRecord, SplitLabels, load_labels, save_labels
+from bsd_core.data.label_noise.kinds import NOISE_KINDS, Need, NoiseKind, check_spoils_any, expected_rate
+from bsd_core.data.label_noise.record import NoiseRecord, file_details
+from bsd_core.data.label_noise.saved import SplitLabels, load_labels, save_labels
 from bsd_core.data.label_noise.spoil import spoil_labels
 from bsd_core.data.label_noise.transition import check_transition_matrix, load_transition_matrix
 
@@ -21,8 +22,10 @@ __all__ = [
     "NoiseRecord",
     "SplitLabels",
     "check_instance_size",
+    "check_spoils_any",
     "check_transition_matrix",
     "expected_rate",
+    "file_details",
     "human_labels",
     "instance_features",
     "load_labels",

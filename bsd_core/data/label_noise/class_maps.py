@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from numbers import Integral
+from typing import Any, Final
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def mapping_table(mapping: Mapping[int, int] | None, n_classes: int) -> Int64:
         n_classes: K.
 
     Raises:
-        ConfigError: no map is known, or it leaves the classes, or maps a class to itself.
+        ConfigError: no map is known, or it is empty, not one of whole numbers, leaves the classes, or maps a class to itself.
     """
     if mapping is None:
         known: dict[int, Mapping[int, int]] = {10: ASYMMETRIC_MAPS["cifar10"], 100: ASYMMETRIC_MAPS["cifar100"]}
@@ -61,12 +62,22 @@ def mapping_table(mapping: Mapping[int, int] | None, n_classes: int) -> Int64:
                 "Give one: mapping: {0: 1, 1: 0, ...}."
             )
         mapping = known[n_classes]
+    if not _is_of_whole_numbers(mapping) or not mapping:
+        raise ConfigError(
+            f"A map of classes says in whole numbers which class each is mistaken for, {{0: 1, 1: 0, ...}}, but got {mapping!r}."
+        )
     table = np.arange(n_classes)
     for true, wrong in mapping.items():
         in_range = 0 <= true < n_classes and 0 <= wrong < n_classes
         require(in_range and true != wrong, f"0 <= class < {n_classes}, mapped to another class", mapping={true: wrong})
         table[true] = wrong
     return table
+
+
+def _is_of_whole_numbers(mapping: Any) -> bool:
+    return isinstance(mapping, Mapping) and all(
+        isinstance(label, Integral) and not isinstance(label, bool) for pair in mapping.items() for label in pair
+    )
 
 
 def next_class_table(n_classes: int) -> Int64:

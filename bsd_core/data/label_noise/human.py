@@ -1,20 +1,25 @@
 """Labels that people gave: the files of CIFAR-N (Wei et al., ICLR 2022), `CIFAR-10_human.pt` and `CIFAR-100_human.pt`.
 
 A file is a dictionary of int64 arrays of length 50,000 in the order of the original training batches, written by torch.save; .npz files
-with the same names are read too. The files are not part of this project (their licence is CC BY-NC 4.0).
+with the same names are read too, and integer tensors in place of arrays.
+
+The files are not part of this project (their licence is CC BY-NC 4.0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from bsd_core.data.images import Int64
-from bsd_core.data.label_noise.unpickle import read_integer_arrays
-from bsd_core.errors import ConfigError, DataError, shown, unknown_name
+from bsd_core.data.label_noise.arrays import Numbers, as_indices
+from bsd_core.data.label_noise.stored import StoredArray, npz_arrays
+from bsd_core.data.label_noise.unpickle import torch_arrays
+from bsd_core.errors import ConfigError, DataError, one_line, shown, unknown_name
 
 # Set -> its name in the files, with the share of wrong labels that the authors' files have.
 HUMAN_SETS: Final[Mapping[str, str]] = {
@@ -28,47 +33,55 @@ HUMAN_SETS: Final[Mapping[str, str]] = {
 _CLEAN: Final = "clean_label"
 
 
-def human_labels(path: Path, name: str, *, targets: Int64, n_classes: int, rows: Int64 | None = None) -> Int64:
+def human_labels(path: Path, name: str, *, targets: Numbers, n_classes: int, rows: Numbers | None = None) -> Int64:
     """The labels that people gave to the training images of CIFAR-10 or CIFAR-100; how many are wrong is what the file says.
 
-    The file is read as data, never as code.
+    The file is read as data, never as code, and nothing in it is looked at but the true labels and the wanted ones.
 
     Args:
-        path: a CIFAR-N file, .pt or .npz.
+        path: a CIFAR-N file, .pt or .npz, of integer arrays or tensors.
         name: one of `HUMAN_SETS`.
-        targets: (M,) int64, the data set's own labels of the whole official training set, in its order.
+        targets: (M,) integers, the data set's own labels of the whole official training set, in its order.
         n_classes: K.
-        rows: (N,) int64 in [0, M), the official rows of the images that are used; all where None.
+        rows: (N,) integers in [0, M), the official rows of the images that are used; all where None.
 
     Returns:
         (N,) int64 in [0, K).
 
     Raises:
         ConfigError: an unknown set, or one that this file has not.
-        DataError: no such file, one that is not of this form or holds more than numbers, or one of another data set, length or order.
+        DataError: no such file, one that is not of this form or holds more than data, one of another data set, length or order, or
+            targets or rows that are not integers in their range.
     """
     if name not in HUMAN_SETS:
         raise unknown_name("set of human labels", name, HUMAN_SETS)
-    content = _read(path)
-    clean = _labels(path, content, _CLEAN)
-    _check_same_data(path, clean, targets)
+    true = as_indices(targets, n_classes, "labels")
+    chosen = slice(None) if rows is None else as_indices(rows, len(true), "rows of the official training set")
+    content = _read(path, wanted=(_CLEAN, HUMAN_SETS[name]))
+    if _CLEAN not in content:
+        there = ", ".join(map(shown, list(content)[:8])) or "nothing"
+        raise DataError(f"{path}: has no {_CLEAN!r}, so it is no CIFAR-N file. It has: {there}.")
+    _check_same_data(path, content[_CLEAN], true)
     if HUMAN_SETS[name] not in content:
         there = ", ".join(known for known, key in HUMAN_SETS.items() if key in content) or "none of ours"
         raise ConfigError(f"{path}: has no human labels {name!r}. It has: {there}.")
-    given = _labels(path, content, HUMAN_SETS[name])
-    if len(given) != len(clean):
-        raise DataError(f"{path}: {HUMAN_SETS[name]!r} has {len(given)} labels, but {_CLEAN!r} has {len(clean)}.")
-    if not 0 <= given.min(initial=0) <= given.max(initial=0) < n_classes:
-        raise DataError(f"{path}: labels must lie in [0, {n_classes}), but run from {given.min()} to {given.max()}.")
-    return given if rows is None else given[rows]
+    stored = _vector(path, HUMAN_SETS[name], content[HUMAN_SETS[name]])
+    if len(true) != stored.shape[0]:
+        raise DataError(f"{path}: {HUMAN_SETS[name]!r} has {stored.shape[0]} labels, but {_CLEAN!r} has {len(true)}.")
+    try:
+        return as_indices(_values(path, stored), n_classes, "labels")[chosen]
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
-def _check_same_data(path: Path, clean: Int64, targets: Int64) -> None:
-    if len(clean) != len(targets):
+def _check_same_data(path: Path, stored: object, targets: Int64) -> None:
+    vector = _vector(path, _CLEAN, stored)
+    if vector.shape[0] != len(targets):
         raise DataError(
-            f"{path}: human labels of {len(clean)} images, but the official training set here has {len(targets)}. "
+            f"{path}: human labels of {vector.shape[0]} images, but the official training set here has {len(targets)}. "
             "Is it of another data set?"
         )
+    clean = _values(path, vector)
     differ = np.flatnonzero(clean != targets)
     if len(differ):
         row = int(differ[0])
@@ -79,29 +92,32 @@ def _check_same_data(path: Path, clean: Int64, targets: Int64) -> None:
         )
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """The arrays of a file by their names."""
+def _read(path: Path, wanted: Collection[str]) -> Mapping[str, Any]:
+    """What a file holds, by name; arrays are described, not read."""
     if not path.is_file():
         raise DataError(f"No such file: {shown(path, limit=300)}.")
-    if path.suffix not in (".npz", ".pt"):
+    if path.suffix.lower() not in (".npz", ".pt"):
         raise DataError(f"Human labels are read from .pt and .npz files, but got {shown(path, limit=300)}.")
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        return read_integer_arrays(path)
-    except Exception as error:  # torch raises whatever a foreign file makes it stumble over
-        # Not torch's own words: they advise to read the file in a way that would execute what is in it.
-        raise DataError(f"{path}: refused, and nothing in it was executed: damaged, or it holds more than arrays of integers.") from error
+        return npz_arrays(path, wanted) if path.suffix.lower() == ".npz" else torch_arrays(path)
+    except Exception as error:  # whatever a foreign file makes zipfile stumble over
+        raise _refused(path, error) from error
 
 
-def _labels(path: Path, content: Mapping[str, Any], key: str) -> Int64:
-    if key not in content:
-        raise DataError(
-            f"{path}: has no {key!r}, so it is no CIFAR-N file. It has: {', '.join(shown(name) for name in list(content)[:8])}."
-        )
-    labels = content[key]
-    if not isinstance(labels, np.ndarray) or labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        what = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else f"a {type(labels).__name__}"
-        raise DataError(f"{path}: expected {key!r} as an integer array of shape (M,), but it is {what}.")
-    return labels.astype(np.int64)
+def _vector(path: Path, key: str, stored: object) -> StoredArray:
+    """`stored`, if it is an integer array of one axis."""
+    if isinstance(stored, StoredArray) and stored.is_integer and len(stored.shape) == 1:
+        return stored
+    what = f"{stored.dtype} {stored.shape}" if isinstance(stored, StoredArray) else f"a {type(stored).__name__}"
+    raise DataError(f"{path}: expected {key!r} as an integer array of shape (M,), but it is {what}.")
+
+
+def _values(path: Path, stored: StoredArray) -> npt.NDArray[Any]:
+    try:
+        return stored.read()
+    except Exception as error:  # as above
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: refused, and nothing in it was executed: {one_line(error, limit=160).removesuffix('.')}.")

@@ -9,7 +9,9 @@ Different: W is drawn class by class and not kept (the stream is the same), the 
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +19,7 @@ import numpy.typing as npt
 import torch
 
 from bsd_core.data.images import Int64, Pixels
+from bsd_core.data.label_noise.arrays import Numbers, as_array
 from bsd_core.data.statistics import channel_mean_and_std
 from bsd_core.errors import ConfigError, DataError
 
@@ -28,46 +31,57 @@ _MAX_WEIGHTS: Final = 2**28  # 1 GiB as float32; drawing them takes some ten sec
 _BLOCK: Final = 2048  # images at a time
 
 
-def instance_features(images: Pixels) -> Float32:
-    """Pixels in [0, 1], normalised per channel over these images and flattened: what `instance` noise looks at.
+def instance_features(*images: Pixels) -> Float32:
+    """Pixels in [0, 1], normalised per channel over all these images and flattened: what `instance` noise looks at.
 
     Args:
-        images: (N, C, H, W) uint8, N at least 1, in memory or mapped; read block by block.
+        images: one or more of (N_i, C, H, W) uint8, together at least one image, in memory or mapped; read block by block.
 
     Returns:
-        (N, C*H*W) float32.
+        (N, C*H*W) float32, N the sum of N_i, in the order given.
+
+    Raises:
+        DataError: no images, or images of different sizes.
     """
-    n, channels, height, width = images.shape
-    mean, std = channel_mean_and_std(_Tensors(images))
+    shapes = {part.shape[1:] for part in images}
+    if len(shapes) != 1 or not any(map(len, images)):
+        raise DataError(f"Expected one or more images of one shape (C, H, W), but got {[part.shape for part in images]}.")
+    joined = _Joined(images)
+    mean, std = channel_mean_and_std(joined)
     levels = torch.arange(256, dtype=torch.float32) / 255
     values = ((levels - mean[:, None]) / std[:, None]).numpy()  # (C, 256): what each grey level becomes
-    features = np.empty((n, channels, height, width), dtype=np.float32)
-    for start in range(0, n, _BLOCK):
-        block = images[start : start + _BLOCK]
-        for channel in range(channels):
-            features[start : start + _BLOCK, channel] = values[channel][block[:, channel]]
-    return features.reshape(n, -1)
+    features = np.empty((len(joined), *next(iter(shapes))), dtype=np.float32)
+    for part, offset in zip(images, joined.offsets, strict=True):
+        for start in range(0, len(part), _BLOCK):
+            block = part[start : start + _BLOCK]
+            for channel, value in enumerate(values):
+                features[offset + start : offset + start + len(block), channel] = value[block[:, channel]]
+    return features.reshape(len(joined), -1)
 
 
-class _Tensors:
-    """NumPy images with the rows of a tensor, as `channel_mean_and_std` reads them."""
+class _Joined:
+    """Several arrays of images as one with the rows of a tensor, as `channel_mean_and_std` reads them."""
 
-    def __init__(self, images: Pixels) -> None:
-        self.images = images
+    def __init__(self, parts: Sequence[Pixels]) -> None:
+        self.parts = parts
+        self.offsets = [0, *itertools.accumulate(map(len, parts))][:-1]
 
     def __len__(self) -> int:
-        return len(self.images)
+        return self.offsets[-1] + len(self.parts[-1])
 
     def __getitem__(self, rows: torch.Tensor) -> torch.Tensor:
-        return torch.from_numpy(self.images[rows.numpy()])
+        """(n,) ascending row numbers -> (n, C, H, W) uint8."""
+        chosen = np.split(rows.numpy(), np.searchsorted(rows.numpy(), self.offsets[1:]))
+        blocks = [part[own - offset] for part, own, offset in zip(self.parts, chosen, self.offsets, strict=True) if len(own)]
+        return torch.from_numpy(blocks[0] if len(blocks) == 1 else np.concatenate(blocks))
 
 
-def instance_labels(true: Int64, features: npt.NDArray[Any] | None, rate: float, *, n_classes: int, seed: int) -> Int64:
+def instance_labels(true: Int64, features: Numbers | None, rate: float, *, n_classes: int, seed: int) -> Int64:
     """Labels with instance-dependent noise; how many are wrong is random, about `mean_flip_rate(rate)` of them.
 
     Args:
         true: (N,) int64 in [0, K).
-        features: (N, d), one vector an image, of unit scale: see `instance_features`.
+        features: (N, d) floats, one vector an image, of unit scale: an array, a tensor or lists; see `instance_features`.
         rate: mean of the flip rates before truncation, in (0, 1).
         n_classes: K.
         seed: modulo 2^32 it seeds a legacy NumPy generator; NumPy's global state stays as it was.
@@ -78,16 +92,17 @@ def instance_labels(true: Int64, features: npt.NDArray[Any] | None, rate: float,
     """
     if features is None:
         raise ConfigError("Instance noise depends on the images. Give features=instance_features(images).")
-    if features.ndim != 2 or len(features) != len(true) or not np.issubdtype(features.dtype, np.floating):
-        raise DataError(f"Expected float features of shape ({len(true)}, d), one row an image, but got {features.dtype} {features.shape}.")
-    check_instance_size(n_classes, features.shape[1])
+    vectors = as_array(features, "features")
+    if vectors.ndim != 2 or len(vectors) != len(true) or vectors.dtype.kind != "f":
+        raise DataError(f"Expected float features of shape ({len(true)}, d), one row an image, but got {vectors.dtype} {vectors.shape}.")
+    check_instance_size(n_classes, vectors.shape[1])
     stream = np.random.RandomState(seed % 2**32)
     flip_rates = truncated_normal(rate, stream.random_sample(len(true)))  # (N,)
     logits = np.empty((len(true), n_classes), dtype=np.float32)
     for label in range(n_classes):
-        weights = stream.standard_normal((features.shape[1], n_classes)).astype(np.float32)  # drawn even where no image needs them
+        weights = stream.standard_normal((vectors.shape[1], n_classes)).astype(np.float32)  # drawn even where no image needs them
         for rows in _blocks(np.flatnonzero(true == label)):
-            logits[rows] = _project(features[rows], weights)
+            logits[rows] = _project(vectors[rows], weights)
     uniform = stream.random_sample(len(true))
     given = np.empty_like(true)
     for rows in _blocks(np.arange(len(true))):

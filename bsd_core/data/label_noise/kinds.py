@@ -15,9 +15,9 @@ from typing import Final, Literal
 
 import numpy as np
 
-from bsd_core.data.images import Int64
+from bsd_core.data.label_noise.arrays import Numbers, as_indices
 from bsd_core.data.label_noise.instance import mean_flip_rate
-from bsd_core.data.label_noise.transition import Float64, check_transition_matrix
+from bsd_core.data.label_noise.transition import check_transition_matrix
 from bsd_core.errors import ConfigError, require, unknown_name
 
 Need = Literal["rate", "mapping", "features", "matrix", "file"]
@@ -80,7 +80,18 @@ def check_kind_and_rate(kind: str, rate: float) -> None:
         require(rate == 0, f"noise_rate = 0 {source}", noise_rate=rate)
 
 
-def expected_rate(kind: str, rate: float = 0.0, *, n_classes: int, matrix: Float64 | None = None, targets: Int64 | None = None) -> float:
+def check_spoils_any(kind: str, rate: float, n_labels: int) -> None:
+    """Whether noise whose count is fixed, round(rate * N), is noise at all; of the other kinds nobody knows before it is drawn.
+
+    Raises:
+        ConfigError: the rate is above 0, but too low to spoil one label, or to draw one anew.
+    """
+    fixed = NOISE_KINDS[kind].exact or kind == "symmetric_inclusive"
+    if fixed and rate and round(rate * n_labels) == 0:
+        raise ConfigError(f"Noise {kind!r} at noise_rate={rate:g} would spoil none of the {n_labels} training labels. Raise the rate.")
+
+
+def expected_rate(kind: str, rate: float = 0.0, *, n_classes: int, matrix: Numbers | None = None, targets: Numbers | None = None) -> float:
     """The share of labels that are wrong on average over seeds, in [0, 1).
 
     Exact kinds: `rate`, to within the rounding to whole labels. symmetric_inclusive: rate (K - 1) / K. instance: the mean of the flip
@@ -90,12 +101,12 @@ def expected_rate(kind: str, rate: float = 0.0, *, n_classes: int, matrix: Float
         kind: one of `NOISE_KINDS`, but not human: those labels are counted, not expected.
         rate: as for `spoil_labels`.
         n_classes: K.
-        matrix: (K, K), for confusion.
-        targets: (N,) int64, true labels, whose class shares weight the matrix's rows; equal shares where None.
+        matrix: (K, K), for confusion: an array, a tensor or lists.
+        targets: (N,) integers, true labels, whose class shares weight the matrix's rows; equal shares where None or N is 0.
 
     Raises:
         ConfigError: unknown kind or rate, human labels, or no matrix for confusion.
-        DataError: see `check_transition_matrix`.
+        DataError: targets that are not integers in [0, n_classes), or see `check_transition_matrix`.
     """
     check_kind_and_rate(kind, rate)
     if kind == "human":
@@ -108,5 +119,6 @@ def expected_rate(kind: str, rate: float = 0.0, *, n_classes: int, matrix: Float
         if matrix is None:
             raise ConfigError("Confusion noise needs a K x K matrix: matrix=load_transition_matrix(path, n_classes).")
         right = np.diag(check_transition_matrix(matrix, n_classes))
-        return 1 - float(right.mean() if targets is None else right[targets].mean())
+        of_samples = right if targets is None else right[as_indices(targets, n_classes, "labels")]
+        return 1 - float(of_samples.mean() if len(of_samples) else right.mean())
     return rate

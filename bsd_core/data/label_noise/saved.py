@@ -13,29 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 from bsd_core.data.images import Int64
+from bsd_core.data.label_noise.record import NoiseRecord
 from bsd_core.errors import DataError, StorageError, one_line, shown
 
 _KEY: Final = b"label_noise"  # of the file's metadata
 _COLUMNS: Final = ("row", "true_label", "given_label")
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseRecord:
-    """Where saved labels come from.
-
-    Attributes:
-        kind: one of `NOISE_KINDS`.
-        rate: as it was asked for; 0 for kinds whose rate a file says.
-        seed: of the noise.
-        n_classes: K.
-        data_fingerprint: of the images and true labels; see `ImageSet.fingerprint`.
-    """
-
-    kind: str
-    rate: float
-    seed: int
-    n_classes: int
-    data_fingerprint: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +28,9 @@ class SplitLabels:
         rows: (N,) int64, each image's row in the official training set; none twice.
         true: (N,) int64.
         given: (N,) int64, what is trained on.
+
+    Raises:
+        DataError: they differ in shape, are not integers, or a row occurs twice.
     """
 
     rows: Int64
@@ -58,6 +43,9 @@ class SplitLabels:
                 "Expected rows, true and given labels of one shape (N,), "
                 f"but got {self.rows.shape}, {self.true.shape} and {self.given.shape}."
             )
+        types = [part.dtype for part in (self.rows, self.true, self.given)]
+        if any(dtype.kind not in "iu" for dtype in types):
+            raise DataError(f"Expected rows, true and given labels as integers, but got {', '.join(map(str, types))}.")
         if len(np.unique(self.rows)) != len(self.rows):
             raise DataError("A row of the official training set occurs twice in one split.")
 
@@ -81,9 +69,9 @@ def save_labels(path: Path, splits: Mapping[str, SplitLabels], record: NoiseReco
     parts = list(splits.values())
     columns = {
         "split": pa.array([name for name, part in splits.items() for _ in range(len(part.rows))], type=pa.string()),
-        "row": np.concatenate([part.rows for part in parts]),
-        "true_label": np.concatenate([part.true for part in parts]),
-        "given_label": np.concatenate([part.given for part in parts]),
+        "row": pa.array(np.concatenate([part.rows for part in parts]), type=pa.int64()),
+        "true_label": pa.array(np.concatenate([part.true for part in parts]), type=pa.int64()),
+        "given_label": pa.array(np.concatenate([part.given for part in parts]), type=pa.int64()),
     }
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(asdict(record)).encode()})
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
@@ -126,7 +114,10 @@ def load_labels(path: Path, splits: Mapping[str, tuple[Int64, Int64]], *, n_clas
         own = np.flatnonzero(names == name)
         if not len(own):
             there = ", ".join(map(shown, dict.fromkeys(names.tolist()))) or "none"
-            raise DataError(f"{path}: has no labels of the split {name!r}. It has: {there}.")
+            raise DataError(
+                f"{path}: has no labels of the split {name!r}. It has: {there}. A study needs train and val, which the files that a study "
+                "saves hold; `python -m bsd_core --save-labels` writes train alone."
+            )
         own = own[_matching_rows(f"{path}: split {name!r}", rows[own], wanted_rows)]
         differ = np.flatnonzero(true[own] != wanted_true)
         if len(differ):
@@ -163,17 +154,42 @@ def _read(path: Path) -> tuple[Any, NoiseRecord]:
     if not path.is_file():
         raise DataError(f"No such file: {shown(path, limit=300)}.")
     try:
-        table = pq.read_table(path)
+        table = pq.read_table(path, partitioning=None)  # or folders named like `split=a` would add columns
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a readable Parquet file ({one_line(error, limit=120)}).") from error
-    types = {field.name: field.type for field in table.schema}
-    right = all(types.get(column) == pa.int64() for column in _COLUMNS) and types.get("split") == pa.string()
-    if not right or any(table[column].null_count for column in ("split", *_COLUMNS)):
-        raise DataError(
-            f"{path}: expected columns split (text) and {', '.join(_COLUMNS)} (int64) without gaps, but it has "
-            f"{', '.join(f'{name} ({kind})' for name, kind in types.items()) or 'none'}."
-        )
     try:
-        return table, NoiseRecord(**json.loads((table.schema.metadata or {})[_KEY]))
-    except (KeyError, TypeError, ValueError) as error:
+        plain = _plain(table)
+    except (KeyError, TypeError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: expected columns split (text) and {', '.join(_COLUMNS)} (integers) without gaps, but it has "
+            f"{', '.join(f'{field.name} ({field.type})' for field in table.schema) or 'none'}."
+        ) from error
+    try:
+        return plain, NoiseRecord(**json.loads((table.schema.metadata or {})[_KEY]))
+    except KeyError as error:
         raise DataError(f"{path}: its metadata does not say where the labels come from; it was not written by save_labels.") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its metadata does not say where the labels come from: {one_line(error, limit=160)}") from error
+
+
+def _plain(table: Any) -> Any:
+    """The columns as text and int64, however another program has stored them.
+
+    Raises:
+        KeyError: a column is missing or there twice.
+        TypeError: one is of another type, or has gaps.
+        pa.ArrowException: a number is beyond int64.
+    """
+    import pyarrow as pa
+    from pyarrow import types
+
+    columns = {}
+    for name in ("split", *_COLUMNS):
+        column = table.column(name)
+        kind = column.type.value_type if types.is_dictionary(column.type) else column.type
+        is_right = types.is_integer(kind) if name in _COLUMNS else types.is_string(kind) or types.is_large_string(kind)
+        plain = column.cast(pa.int64() if name in _COLUMNS else pa.string()) if is_right else None
+        if plain is None or plain.null_count:
+            raise TypeError(f"{name} is {kind}")
+        columns[name] = plain
+    return pa.table(columns)

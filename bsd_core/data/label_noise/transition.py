@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bsd_core.data.images import Int64
+from bsd_core.data.label_noise.arrays import Numbers, as_array
+from bsd_core.data.label_noise.stored import npy_array
 from bsd_core.errors import DataError, one_line, shown
 
 Float64 = npt.NDArray[np.float64]
@@ -33,11 +35,13 @@ def load_transition_matrix(path: Path, n_classes: int) -> Float64:
     """
     if not path.is_file():
         raise DataError(f"No such file: {shown(path, limit=300)}.")
-    if path.suffix not in _SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise DataError(f"A confusion matrix is read from {', '.join(_SUFFIXES)}, but got {shown(path, limit=300)}.")
     try:
-        matrix = _read(path)
-    except (OSError, ValueError, TypeError, EOFError, RecursionError) as error:
+        matrix = _read(path, n_classes)
+    except DataError:
+        raise
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path}: not a matrix of numbers ({one_line(error, limit=120)}).") from error
     try:
         return check_transition_matrix(matrix, n_classes)
@@ -45,27 +49,31 @@ def load_transition_matrix(path: Path, n_classes: int) -> Float64:
         raise DataError(f"{path}: {error}") from error
 
 
-def _read(path: Path) -> npt.NDArray[Any]:
-    if path.suffix == ".npy":
-        loaded: npt.NDArray[Any] = np.load(path, allow_pickle=False)
-        return loaded
+def _read(path: Path, n_classes: int) -> npt.NDArray[Any]:
+    if path.suffix.lower() == ".npy":
+        stored = npy_array(lambda: path.open("rb"))
+        if stored.shape != (n_classes, n_classes):
+            raise DataError(f"{path}: {_wrong_form(n_classes, stored.dtype, stored.shape)}")
+        return stored.read()
     text = path.read_text(encoding="utf-8-sig")  # spreadsheets put a byte order mark in front
-    rows = json.loads(text) if path.suffix == ".json" else [line.split(",") for line in text.splitlines() if line.strip()]
+    rows = json.loads(text) if path.suffix.lower() == ".json" else [line.split(",") for line in text.splitlines() if line.strip()]
     return np.array(rows, dtype=np.float64)
 
 
-def check_transition_matrix(matrix: npt.NDArray[Any], n_classes: int) -> Float64:
+def check_transition_matrix(matrix: Numbers, n_classes: int) -> Float64:
     """`matrix` as float64, if it is one: (K, K), no entry below 0, every row sums to 1 within 1e-6.
+
+    Args:
+        matrix: an array, a tensor on any device, or a list of K lists.
+        n_classes: K.
 
     Raises:
         DataError: it is not; the row and its sum are named.
     """
-    if matrix.shape != (n_classes, n_classes) or not np.issubdtype(matrix.dtype, np.number) or np.iscomplexobj(matrix):
-        raise DataError(
-            f"Expected a confusion matrix of real numbers of shape ({n_classes}, {n_classes}), a row for each true class, "
-            f"but got {matrix.dtype} {matrix.shape}."
-        )
-    checked = matrix.astype(np.float64)
+    array = as_array(matrix, "the rows of a confusion matrix")
+    if array.shape != (n_classes, n_classes) or array.dtype.kind not in "fiu":
+        raise DataError(_wrong_form(n_classes, str(array.dtype), array.shape))
+    checked = array.astype(np.float64)
     outside = ~(checked >= 0)  # NaN is outside too
     if outside.any():
         row, column = np.argwhere(outside)[0].tolist()
@@ -80,6 +88,13 @@ def check_transition_matrix(matrix: npt.NDArray[Any], n_classes: int) -> Float64
             f"{n_classes} rows are wrong). Divide each row by its sum."
         )
     return checked
+
+
+def _wrong_form(n_classes: int, dtype: str, shape: tuple[int, ...]) -> str:
+    return (
+        f"Expected a confusion matrix of real numbers of shape ({n_classes}, {n_classes}), a row for each true class, "
+        f"but got {dtype} {shape}."
+    )
 
 
 def draw_by_class(true: Int64, matrix: Float64, stream: np.random.Generator) -> Int64:

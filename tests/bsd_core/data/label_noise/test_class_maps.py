@@ -69,6 +69,10 @@ def test_the_table_of_a_map_leaves_unmapped_classes_as_they_are() -> None:
     assert mapping_table({0: 2, 3: 1}, 5).tolist() == [2, 1, 2, 1, 4]
 
 
+def test_the_numbers_of_a_map_may_be_numpys() -> None:
+    assert mapping_table({np.int64(0): np.uint8(2)}, 3).tolist() == [2, 1, 2]  # type: ignore[dict-item]
+
+
 def test_the_next_class_of_the_last_is_the_first_as_in_the_published_circular_map() -> None:
     assert next_class_table(4).tolist() == [1, 2, 3, 0]
     assert np.array_equal(next_class_table(100), load_shared_golden("noise")["c100_next_circular"])

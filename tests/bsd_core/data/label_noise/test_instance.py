@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
+from bsd_core.data import statistics
 from bsd_core.data.label_noise import check_instance_size, instance, instance_features, spoil_labels
 from bsd_core.errors import ConfigError, DataError
 from tests._dummies import Int64, UInt8, load_shared_golden, make_images, make_mapped_images
@@ -102,6 +103,26 @@ def test_mapped_images_have_the_same_features(tmp_path: Path, monkeypatch: pytes
     whole = instance_features(images)
     monkeypatch.setattr(instance, "_BLOCK", 6)
     assert np.array_equal(instance_features(make_mapped_images(tmp_path, images)), whole)
+
+
+def test_several_arrays_of_images_are_normalised_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = make_images(20)
+    images[12:] //= 2  # by themselves the last ones would come out differently
+    whole = instance_features(images)
+    monkeypatch.setattr(instance, "_BLOCK", 6)
+    monkeypatch.setattr(statistics, "_CHUNK_BYTES", 5 * images[0].nbytes)  # chunks that lie across the parts
+    mapped = make_mapped_images(tmp_path, images[:12])
+    assert np.array_equal(instance_features(mapped, images[12:12], images[12:]), whole)
+    assert not np.array_equal(instance_features(images[12:]), whole[12:])
+
+
+def test_images_that_do_not_go_together_are_refused() -> None:
+    with pytest.raises(DataError, match=r"of one shape \(C, H, W\), but got \[\(3, 3, 8, 8\), \(3, 1, 8, 8\)\]"):
+        instance_features(make_images(3, 3, 8, 8), make_images(3, 1, 8, 8))
+    with pytest.raises(DataError, match=r"but got \[\]"):
+        instance_features()
+    with pytest.raises(DataError, match=r"but got \[\(0, 3, 8, 8\)\]"):
+        instance_features(make_images(1, 3, 8, 8)[:0])
 
 
 def test_images_of_one_colour_have_finite_features() -> None:

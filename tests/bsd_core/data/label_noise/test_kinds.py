@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import bsd_core.data.label_noise as package
-from bsd_core.data.label_noise import NOISE_KINDS, expected_rate, spoil_labels
+from bsd_core.data.label_noise import NOISE_KINDS, check_spoils_any, expected_rate, spoil_labels
 from bsd_core.errors import ConfigError, DataError
 from tests.bsd_core.data.label_noise._dummies import make_balanced
 
@@ -47,6 +48,10 @@ def test_expected_rates_by_hand() -> None:
     assert expected_rate("symmetric_inclusive", 0.2, n_classes=10) == pytest.approx(0.18)
     assert expected_rate("confusion", n_classes=2, matrix=matrix) == pytest.approx((0.1 + 0.4) / 2)
     assert expected_rate("confusion", n_classes=2, matrix=matrix, targets=np.array([0, 0, 0, 1])) == pytest.approx((3 * 0.1 + 0.4) / 4)
+    for targets in ([0, 0, 0, 1], torch.tensor([0, 0, 0, 1]), np.array([0, 0, 0, 1], np.uint8)):
+        given = expected_rate("confusion", n_classes=2, matrix=torch.from_numpy(matrix), targets=targets)
+        assert given == pytest.approx((3 * 0.1 + 0.4) / 4)
+    assert expected_rate("confusion", n_classes=2, matrix=matrix.tolist(), targets=[]) == pytest.approx((0.1 + 0.4) / 2)
     assert expected_rate("instance", 0.0, n_classes=10) == 0
     assert expected_rate("instance", 0.5, n_classes=10) == pytest.approx(0.5)
     assert expected_rate("instance", 0.1, n_classes=10) == pytest.approx(0.1288, abs=1e-4)
@@ -61,5 +66,21 @@ def test_a_rate_that_cannot_be_expected_is_refused() -> None:
         expected_rate("pairflop", 0.1, n_classes=10)
     with pytest.raises(ConfigError, match=r"`0 <= noise_rate < 1` must hold, but got noise_rate=1"):
         expected_rate("symmetric", 1, n_classes=10)
+    with pytest.raises(DataError, match=r"Labels must lie in \[0, 2\), but run from 0 to 2"):
+        expected_rate("confusion", n_classes=2, matrix=np.eye(2), targets=[0, 2])
     with pytest.raises(DataError, match=r"row 0 sums to 0"):
         expected_rate("confusion", n_classes=2, matrix=np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "symmetric_inclusive", "asymmetric", "pairflip"])
+def test_a_fixed_count_of_no_label_is_no_noise(kind: str) -> None:
+    check_spoils_any(kind, 0.0, 120)
+    check_spoils_any(kind, 0.0042, 120)  # 0.504 of a label is one
+    with pytest.raises(ConfigError, match=rf"Noise '{kind}' at noise_rate=0\.004 would spoil none of the 120 training labels\. Raise"):
+        check_spoils_any(kind, 0.004, 120)
+
+
+def test_a_random_count_may_come_to_nothing() -> None:
+    check_spoils_any("instance", 1e-9, 120)
+    check_spoils_any("confusion", 0.0, 120)
+    check_spoils_any("human", 0.0, 120)

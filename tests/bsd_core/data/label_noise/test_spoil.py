@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS, NOISE_KINDS, spoil_labels
-from bsd_core.data.label_noise.spoil import Labels
 from bsd_core.errors import ConfigError, DataError
 from tests._dummies import PROPERTY, Float64, Int64, load_shared_golden
 from tests.bsd_core.data.label_noise._dummies import assert_drawn_from, make_balanced, transition_matrix
+
+Labels = TypeVar("Labels", Int64, torch.Tensor)
 
 DRAWN = [kind for kind in NOISE_KINDS if kind != "human"]
 RATED = [kind for kind, facts in NOISE_KINDS.items() if "rate" in facts.needs]
@@ -150,6 +151,42 @@ def test_an_array_gives_an_array_and_a_tensor_the_same_labels_as_a_tensor(kind: 
     assert np.array_equal(tensor.numpy(), array)
 
 
+@pytest.mark.parametrize("kind", DRAWN)
+def test_lists_tensors_and_other_integers_give_the_same_labels(kind: str) -> None:
+    true = make_balanced(100, 10)
+    rate = 0.25 if kind in RATED else 0.0
+    features = np.random.default_rng(0).standard_normal((100, 6)).astype(np.float32)
+    matrix: Float64 = np.full((10, 10), 0.03) + 0.7 * np.eye(10)
+    expected = spoil_labels(true, kind, rate, n_classes=10, seed=0, features=features, matrix=matrix)
+    from_lists = spoil_labels(true.tolist(), kind, rate, n_classes=10, seed=0, features=features.tolist(), matrix=matrix.tolist())
+    from_bytes = spoil_labels(
+        true.astype(np.uint8), kind, rate, n_classes=10, seed=0, features=torch.from_numpy(features), matrix=torch.from_numpy(matrix)
+    )
+    for given_labels in (from_lists, from_bytes):
+        assert isinstance(given_labels, np.ndarray)
+        assert given_labels.dtype == np.int64
+        assert np.array_equal(given_labels, expected)
+
+
+def test_an_empty_list_has_no_labels() -> None:
+    assert spoil_labels([], "symmetric", 0.5, n_classes=3, seed=0).shape == (0,)
+
+
+@pytest.mark.parametrize(("n", "n_mapped", "rate"), [(300, 200, "0.666"), (1000, 1, "0.001"), (700, 377, "0.538")])
+def test_the_rate_that_is_advised_can_be_had(n: int, n_mapped: int, rate: str) -> None:
+    true = (np.arange(n) >= n_mapped).astype(np.int64)
+    with pytest.raises(ConfigError, match=rf"only {n_mapped} of {n} .* Lower the rate to {rate} or map more classes\."):
+        spoil_labels(true, "asymmetric", 0.99, n_classes=3, seed=0, mapping={0: 2})
+    spoiled = spoil_labels(true, "asymmetric", float(rate), n_classes=3, seed=0, mapping={0: 2})
+    assert int((spoiled != true).sum()) == round(float(rate) * n)
+
+
+def test_no_rate_is_advised_where_none_would_do() -> None:
+    true = (np.arange(2000) >= 1).astype(np.int64)  # 1 / 2000 is 0.000 in three digits
+    with pytest.raises(ConfigError, match=r"only 1 of 2000 samples are of a class in the map\. Map more classes\.$"):
+        spoil_labels(true, "asymmetric", 0.5, n_classes=3, seed=0, mapping={0: 2})
+
+
 def test_noise_leaves_numpys_global_random_numbers_alone() -> None:
     np.random.seed(3)
     before = np.random.get_state()[1]  # type: ignore[index]
@@ -184,7 +221,11 @@ def test_rate_zero_changes_nothing(kind: str) -> None:
         ("human", 0.0, 10, None, r"Human labels are read from a file, not drawn: use human_labels"),
         ("instance", 0.1, 10, None, r"Instance noise depends on the images\. Give features=instance_features\(images\)"),
         ("symmetric", 0.1, 1, None, r"`n_classes >= 2` must hold, but got n_classes=1"),
-        ("asymmetric", 0.1, 10, {}, r"only 0 of 100 .* map more classes"),
+        ("asymmetric", 0.1, 10, {}, r"A map of classes says in whole numbers .*, but got \{\}"),
+        ("asymmetric", 0.1, 10, {0: 1.5}, r"A map of classes says in whole numbers .*, but got \{0: 1\.5\}"),
+        ("asymmetric", 0.1, 10, {0: True}, r"but got \{0: True\}"),
+        ("asymmetric", 0.1, 10, {"0": 1}, r"but got \{'0': 1\}"),
+        ("asymmetric", 0.1, 10, [(0, 1)], r"but got \[\(0, 1\)\]"),
         ("asymmetric", 0.1, 7, None, r"no map is known for 7 classes\. Give one: mapping"),
         ("asymmetric", 0.1, 10, {3: 3}, r"mapped to another class` must hold, but got mapping=\{3: 3\}"),
         ("asymmetric", 0.1, 10, {3: 10}, r"`0 <= class < 10, mapped to another class` must hold, but got mapping=\{3: 10\}"),
@@ -192,9 +233,7 @@ def test_rate_zero_changes_nothing(kind: str) -> None:
         ("asymmetric", 0.5, 10, {0: 1}, r"needs 50 labels to spoil, but only 10 of 100 .* Lower the rate to 0\.100 or map more classes"),
     ],
 )
-def test_noise_that_cannot_be_made_is_refused(
-    kind: str, rate: float, n_classes: int, mapping: Mapping[int, int] | None, message: str
-) -> None:
+def test_noise_that_cannot_be_made_is_refused(kind: str, rate: float, n_classes: int, mapping: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         spoil_labels(make_balanced(100, n_classes), kind, rate, n_classes=n_classes, seed=0, mapping=mapping)
 
@@ -206,9 +245,19 @@ def test_noise_that_cannot_be_made_is_refused(
         (np.array([-1, 3]), r"run from -1 to 3"),
         (np.array([0.0, 1.0]), r"Expected integer labels of shape \(N,\), but got float64 \(2,\)"),
         (np.zeros((2, 2), np.int64), r"got int64 \(2, 2\)"),
+        (torch.ones(2, dtype=torch.bfloat16), r"Expected integer labels of shape \(N,\), but got bfloat16 \(2,\)"),
+        (torch.ones(2), r"got float32 \(2,\)"),
+        (torch.ones(2).to_sparse(), r"Expected labels as an array, a tensor or a list of numbers, but got a Tensor of torch\.sparse_coo"),
+        (torch.tensor([True, False]), r"got bool \(2,\)"),
+        (np.array([1, 2], "m8[s]"), r"got timedelta64\[s\] \(2,\)"),
+        (np.array([0, 2**64 - 1], np.uint64), r"run from 0 to 18446744073709551615"),
+        ([0, 1.5], r"got float64 \(2,\)"),
+        ([0, 2**70], r"got object \(2,\)"),
+        ([[0], [1, 2]], r"Expected labels as .*, but got a list with rows of unequal length"),
+        (None, r"got object \(\)"),
     ],
 )
-def test_labels_that_are_none_are_refused(labels: Int64, message: str) -> None:
+def test_labels_that_are_none_are_refused(labels: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         spoil_labels(labels, "symmetric", 0.5, n_classes=10, seed=0)
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,35 @@ def test_a_class_of_probability_zero_is_never_drawn(weights: list[int], uniform:
         assert weights[int(inverse_cdf(probs, np.array([value]))[0])] > 0
 
 
+def test_a_matrix_may_be_a_tensor_or_lists() -> None:
+    for matrix in (torch.from_numpy(MATRIX), MATRIX.tolist(), torch.from_numpy(MATRIX).to(torch.bfloat16)[1:2].repeat(3, 1)):
+        checked = check_transition_matrix(matrix, 3)
+        assert checked.dtype == np.float64
+        assert np.array_equal(checked, MATRIX if checked[0, 0] else np.array([[0.0, 1.0, 0.0]] * 3))
+
+
+@pytest.mark.parametrize("name", ["m.CSV", "m.Json", "m.NPY"])
+def test_endings_may_be_in_capitals(name: str, tmp_path: Path) -> None:
+    write(tmp_path / name.lower(), MATRIX).rename(tmp_path / name)
+    assert np.array_equal(load_transition_matrix(tmp_path / name, 3), MATRIX)
+
+
+def test_an_archive_of_arrays_under_the_name_of_one_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "z.npz", MATRIX)
+    (tmp_path / "z.npz").rename(tmp_path / "z.npy")
+    with pytest.raises(
+        DataError, match=r"z\.npy: not a matrix of numbers \(it is an archive of arrays, as np\.savez writes it; .* np\.save\)"
+    ):
+        load_transition_matrix(tmp_path / "z.npy", 3)
+
+
+def test_an_npy_file_that_promises_a_large_array_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "m.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f8", "fortran_order": False, "shape": (10**7, 10**7)})
+    with pytest.raises(DataError, match=r"m\.npy: Expected .* \(3, 3\), .* but got float64 \(10000000, 10000000\)"):
+        load_transition_matrix(tmp_path / "m.npy", 3)
+
+
 def test_rows_may_be_off_by_a_millionth_as_rounded_digits_are() -> None:
     assert check_transition_matrix(np.array([[0.3333333, 0.6666662], [0, 1]]), 2)[0, 1] == 0.6666662
 
@@ -77,9 +107,12 @@ def test_rows_may_be_off_by_a_millionth_as_rounded_digits_are() -> None:
         (np.ones(2), r"got float64 \(2,\)"),
         (np.eye(2) * 1j, r"got complex128"),
         (np.array([["1", "0"], ["0", "1"]]), r"got <U1 \(2, 2\)"),
+        ([[1, 0], [1]], r"Expected the rows of a confusion matrix as .*, but got a list with rows of unequal length"),
+        (torch.eye(3), r"got float32 \(3, 3\)"),
+        (torch.eye(2).to_sparse(), r"but got a Tensor of torch\.sparse_coo torch\.float32"),
     ],
 )
-def test_what_is_no_transition_matrix_is_refused(matrix: npt.NDArray[np.generic], message: str) -> None:
+def test_what_is_no_transition_matrix_is_refused(matrix: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
         check_transition_matrix(matrix, 2)
     with pytest.raises(DataError, match=message):
@@ -95,6 +128,7 @@ def test_what_is_no_transition_matrix_is_refused(matrix: npt.NDArray[np.generic]
         ("m.csv", "1,0\n0.5,0.6\n", r"m\.csv: Each row of a confusion matrix must sum to 1, but row 1 sums to 1\.1"),
         ("m.json", '{"a": 1}', r"m\.json: not a matrix of numbers"),
         ("m.json", "[[1, 0], [0, 1]", r"m\.json: not a matrix of numbers"),
+        ("m.json", f"[[{10**400}, 0], [0, 1]]", r"m\.json: not a matrix of numbers"),
         ("m.json", "[" * 100_000, r"m\.json: not a matrix of numbers"),
         ("m.npy", "no array", r"m\.npy: not a matrix of numbers"),
         ("m.txt", "1,0\n0,1\n", r"A confusion matrix is read from \.csv, \.json, \.npy, but got '.*m\.txt'"),
@@ -113,5 +147,5 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_pickled_objects_are_not_read(tmp_path: Path) -> None:
     np.save(tmp_path / "m.npy", np.array([[{}, {}], [{}, {}]], dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"m\.npy: not a matrix of numbers"):
+    with pytest.raises(DataError, match=r"m\.npy: (not a matrix of numbers|Expected .* but got object \(2, 2\))"):
         load_transition_matrix(tmp_path / "m.npy", 2)
