@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import re
 import runpy
@@ -8,14 +10,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 import bsd_core
 from bsd_core.__main__ import choose_device, main
 from bsd_core.config import TrainConfig, recipe_config
+from bsd_core.data.label_noise import instance_features, load_transition_matrix, spoil_labels
 from bsd_core.data.sources import load_source
 from bsd_core.errors import ConfigError, DataError
 from bsd_core.methods import METHODS
@@ -75,6 +81,18 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
         (["--noise", "human", "--noise-file", "h.pt"], "--noise human needs --noise-set."),
         (["--noise-file", "m.csv"], "--noise none takes no --noise-file."),
         (["--noise", "confusion", "--noise-file", "m.csv", "--noise-set", "worse"], "--noise confusion takes no --noise-set."),
+        (["--noise", "symmetric", "--noise-map", "0:1", "--noise-rate", "0.2"], "--noise symmetric takes no --noise-map."),
+        (["--noise", "symmetric", "--noise-rate", "0.0001"], "Noise 'symmetric' at noise_rate=0.0001 would spoil none of the 1150"),
+        (["--noise", "symmetric_inclusive", "--noise-rate", "0.0001"], "would spoil none of the 1150 training labels. Raise the rate."),
+        (["--noise", "asymmetric", "--noise-rate", "0.1", "--noise-map", "0:10"], "`0 <= class < 10, mapped to another class` must hold"),
+        (["--noise", "asymmetric", "--noise-rate", "0.1", "--noise-map", "0:1,0:2"], "--noise-map names a class twice: '0:1,0:2'."),
+        *[
+            (
+                ["--noise", "asymmetric", "--noise-rate", "0.1", "--noise-map", text],
+                f"--noise-map says by class numbers what each class is mistaken for, as 0:1,1:0, but got {text!r}.",
+            )
+            for text in ("", "0", "0:1,", "0:a", "0=1", "0:1.5", "0:-1", "0:1:2", "0:9999999999")
+        ],
         (["--noise", "confusion", "--noise-file", "no/m.csv"], "No such file: 'no/m.csv'."),
         (["--noise", "human", "--noise-file", "no/h.pt", "--noise-set", "worse"], "No such file: 'no/h.pt'."),
         (["--noise", "saved", "--noise-file", "no/labels.parquet"], "No such file: 'no/labels.parquet'."),
@@ -234,6 +252,29 @@ def test_every_kind_of_noise_can_be_asked_for(kind: str, n_wrong: int, monkeypat
     assert int((given != true).sum()) == pytest.approx(n_wrong, abs=15 if kind == "instance" else 0)
 
 
+def test_a_map_on_the_command_line_goes_before_that_of_the_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, true = labels_trained_on(monkeypatch, "--noise", "asymmetric", "--noise-rate", "0.1", "--noise-map", "0:4, 1:0")
+    wrong = given != true
+    assert int(wrong.sum()) == 12
+    assert set(zip(true[wrong].tolist(), given[wrong].tolist(), strict=True)) == {(0, 4), (1, 0)}
+
+
+def test_a_data_set_that_brings_no_map_needs_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digits = load_source("digits")
+    monkeypatch.setattr("bsd_core.__main__.load_source", lambda name, **how: dataclasses.replace(digits, name=name, asymmetric_map=None))
+    asymmetric = ["--dataset", "folder:mine", "--noise", "asymmetric", "--noise-rate", "0.1"]
+    with pytest.raises(ConfigError, match=r"and 'folder:mine' brings no such map\. Give one: --noise-map 0:1,1:0\."):
+        main(["--train-images", "150", *asymmetric])
+    given, true = labels_trained_on(monkeypatch, *asymmetric, "--noise-map", "0:1,1:0")
+    assert int((given != true).sum()) == 12
+    assert sorted({*given[given != true].tolist()}) == [0, 1]
+
+
+def test_instance_noise_may_come_to_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, true = labels_trained_on(monkeypatch, "--noise", "instance", "--noise-rate", "0.003")
+    assert given.shape == true.shape == (120,)
+
+
 def test_a_confusion_matrix_comes_from_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "m.json").write_text(json.dumps(np.roll(np.eye(10), 1, axis=1).tolist()), encoding="utf-8")
     given, true = labels_trained_on(monkeypatch, "--noise", "confusion", "--noise-file", str(tmp_path / "m.json"))
@@ -255,6 +296,60 @@ def test_labels_that_one_run_saved_are_those_of_another(tmp_path: Path, monkeypa
     assert torch.equal(same, true)
     with pytest.raises(DataError, match=r"split 'train' lacks \d+ rows of the official training set.* Use the same data set"):
         main(["--train-images", "150", "--seed", "1", "--noise", "saved", "--noise-file", file])
+
+
+def saved_labels(file: Path) -> tuple[dict[str, npt.NDArray[np.int64]], dict[str, Any]]:
+    """The columns of a file of labels, and its record."""
+    table = pq.read_table(file)
+    assert set(table["split"].to_pylist()) == {"train"}
+    columns = {name: table[name].to_numpy() for name in ("row", "true_label", "given_label")}
+    return columns, json.loads(table.schema.metadata[b"label_noise"])
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "symmetric_inclusive", "asymmetric", "pairflip", "instance", "confusion"])
+def test_saved_labels_are_drawn_again_from_their_record(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.json").write_text(json.dumps((np.full((10, 10), 0.04) + 0.6 * np.eye(10)).tolist()), encoding="utf-8")
+    how = ["--noise-file", str(tmp_path / "m.json")] if kind == "confusion" else ["--noise-rate", "0.3"]
+    given, _ = labels_trained_on(monkeypatch, "--noise", kind, *how, "--save-labels", str(tmp_path / "l.parquet"))
+    labels, record = saved_labels(tmp_path / "l.parquet")
+    assert labels["given_label"].tolist() == given.tolist()
+    assert (labels["given_label"] != labels["true_label"]).any()
+    details = record["details"]
+    if kind == "confusion":
+        assert details == {"file": "m.json", "sha256": hashlib.sha256((tmp_path / "m.json").read_bytes()).hexdigest()}
+    again = spoil_labels(
+        labels["true_label"],
+        record["kind"],
+        record["rate"],
+        n_classes=record["n_classes"],
+        seed=record["seed"],
+        mapping={int(true): wrong for true, wrong in details["mapping"].items()} if "mapping" in details else None,
+        features=instance_features(load_source("digits").train.images[labels["row"]]),
+        matrix=load_transition_matrix(tmp_path / "m.json", 10),
+    )
+    assert np.array_equal(again, labels["given_label"])
+
+
+def test_labels_that_are_saved_again_keep_their_first_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "first.parquet", tmp_path / "second.parquet"
+    labels_trained_on(
+        monkeypatch, "--noise", "asymmetric", "--noise-rate", "0.2", "--noise-map", "0:1,1:2,2:0", "--save-labels", str(first)
+    )
+    labels_trained_on(monkeypatch, "--noise", "saved", "--noise-file", str(first), "--save-labels", str(second))
+    record = saved_labels(second)[1]
+    assert record == saved_labels(first)[1]
+    assert record["kind"] == "asymmetric"
+    assert record["details"] == {"mapping": {"0": 1, "1": 2, "2": 0}}
+
+
+def test_the_record_of_human_labels_names_their_file_and_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    official = load_source("digits").train.targets
+    np.savez(tmp_path / "h.npz", clean_label=official, worse_label=(official + 3) % 10)
+    human = ["--noise", "human", "--noise-file", str(tmp_path / "h.npz"), "--noise-set", "worse"]
+    labels_trained_on(monkeypatch, *human, "--save-labels", str(tmp_path / "l.parquet"))
+    content = (tmp_path / "h.npz").read_bytes()
+    expected = {"labels": "worse", "file": "h.npz", "sha256": hashlib.sha256(content).hexdigest()}
+    assert saved_labels(tmp_path / "l.parquet")[1]["details"] == expected
 
 
 def test_the_benchmark_needs_torch_and_numpy_only() -> None:

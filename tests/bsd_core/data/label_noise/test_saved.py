@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping
@@ -74,7 +75,10 @@ def test_any_labels_come_back_row_by_row(rows: list[int], seed: int, tmp_path_fa
         ),
         ({"train": ([0, 2], [1, 1])}, r"split 'train' has, beyond the images here, 2 rows .* the first is row 5 \(4 images .*, 2 here\)"),
         ({"val": ([1, 3], [7, 2])}, r"split 'val' has another true label at 1 of 2 images; the first is row 3, 8 in the file and 2 here"),
-        ({"test": ([1], [1])}, r"has no labels of the split 'test'\. It has: 'train', 'val'"),
+        (
+            {"test": ([1], [1])},
+            r"has no labels of the split 'test'\. It has: 'train', 'val'\. A study needs train and val, .* writes train alone",
+        ),
     ],
 )
 def test_labels_of_other_data_are_refused(changes: Any, message: str, path: Path) -> None:
@@ -103,6 +107,9 @@ def rewrite(path: Path, **columns: Any) -> None:
             r"expected columns split \(text\) and row, true_label, given_label .* without gaps",
         ),
         ({"given_label": pa.array([0.5] * 6)}, r"expected columns .* it has split \(string\), .* given_label \(double\)"),
+        ({"given_label": pa.array([2**64 - 1] * 6, pa.uint64())}, r"expected columns .* given_label \(uint64\)"),
+        ({"given_label": pa.array([True] * 6)}, r"expected columns .* given_label \(bool\)"),
+        ({"split": pa.array([1] * 6)}, r"expected columns split \(text\) .* it has split \(int64\)"),
         ({"row": pa.array([0, 0, 5, 9, 1, 3])}, r"split 'train' has a row twice"),
     ],
 )
@@ -110,6 +117,60 @@ def test_a_table_that_was_changed_is_refused(columns: Any, message: str, path: P
     rewrite(path, **columns)
     with pytest.raises(DataError, match=message):
         load(path)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"split": pa.array(["train"] * 4 + ["val"] * 2, pa.large_string())},
+        {"split": pa.array(["train"] * 4 + ["val"] * 2).dictionary_encode()},
+        {"given_label": pa.array([1, 4, 3, 9, 7, 0], pa.uint8()), "row": pa.array([0, 2, 5, 9, 1, 3], pa.uint64())},
+        {"true_label": pa.array([1, 1, 3, 0, 7, 8], pa.int16()).dictionary_encode()},
+    ],
+)
+def test_columns_as_other_programs_store_them_are_read(columns: dict[str, Any], path: Path) -> None:
+    rewrite(path, **columns)
+    found = load(path)
+    assert {name: labels.tolist() for name, labels in found.items()} == {"train": TRAIN.given.tolist(), "val": VAL.given.tolist()}
+    assert found["train"].dtype == np.int64
+
+
+def test_a_column_that_is_there_twice_is_refused(path: Path) -> None:
+    table = pq.read_table(path)
+    pq.write_table(table.append_column("row", table["row"]), path)
+    with pytest.raises(DataError, match=r"(expected columns .* row \(int64\), .* row \(int64\)|not a readable Parquet file)"):
+        load(path)
+
+
+def test_folders_with_names_of_columns_add_nothing(path: Path) -> None:
+    inner = path.parent / "split=other" / "labels.parquet"
+    inner.parent.mkdir()
+    path.rename(inner)
+    assert load(inner)["train"].tolist() == TRAIN.given.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seed": "3"}, r"does not say where the labels come from: `seed is a whole number, or one for each split` must hold"),
+        ({"rate": None}, r"does not say where the labels come from: `rate is a number` must hold, but got rate=None"),
+        ({"kind": ["symmetric"]}, r"`kind is a text`"),
+        ({"n_classes": 10.0}, r"`n_classes is a whole number >= 1`"),
+        ({"surprise": 1}, r"unexpected keyword argument 'surprise'"),
+    ],
+)
+def test_metadata_of_another_form_are_refused(changes: dict[str, Any], message: str, path: Path) -> None:
+    record = dataclasses.asdict(RECORD) | changes
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"label_noise": json.dumps(record)}), path)
+    with pytest.raises(DataError, match=message):
+        load(path)
+
+
+def test_metadata_of_a_record_without_details_are_read(path: Path) -> None:
+    record = dataclasses.asdict(RECORD)
+    del record["details"]
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"label_noise": json.dumps(record)}), path)
+    assert load_labels(path, {"val": (VAL.rows, VAL.true)}, n_classes=10)[1] == RECORD
 
 
 def test_a_file_that_is_missing_or_of_another_form_is_refused(path: Path) -> None:
@@ -140,5 +201,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_older_one(path: Path, monkeyp
 def test_labels_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(DataError, match=r"of one shape \(N,\), but got \(2,\), \(2,\) and \(3,\)"):
         SplitLabels(np.array([0, 1]), np.array([0, 1]), np.array([0, 1, 2]))
+    with pytest.raises(DataError, match=r"as integers, but got int64, int64, float64"):
+        SplitLabels(np.array([0, 1]), np.array([0, 1]), np.array([0.5, 1]))
     with pytest.raises(DataError, match=r"occurs twice in one split"):
         SplitLabels(np.array([4, 4]), np.array([0, 1]), np.array([0, 1]))
