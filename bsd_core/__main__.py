@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", metavar="DIR", help="keep checkpoints here, and resume from the newest one")
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS", help="besides the end of each epoch; 0: not")
     parser.add_argument(
-        "--save-labels", metavar="FILE", help="write the training labels (validation labels are true) as Parquet, for --noise saved"
+        "--save-labels", metavar="FILE", help="write the labels of train alone (val has true ones) as Parquet, for --noise saved"
     )
     parser.add_argument("--save", metavar="FILE", help="write the trained weights, e.g. for kd's teacher=FILE")
     add_options(parser)
