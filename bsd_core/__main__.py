@@ -15,7 +15,7 @@ from bsd_core.accelerate import keep_freed_memory
 from bsd_core.checkpoint import check_writable, deterministic, resume, save_checkpoint, save_weights
 from bsd_core.config import RECIPES, TrainConfig, recipe_config
 from bsd_core.data.host_images import to_device
-from bsd_core.data.label_noise import SplitLabels, save_labels
+from bsd_core.data.label_noise import Split, SplitLabels, given_labels, save_labels
 from bsd_core.data.sources import SOURCES, load_source
 from bsd_core.data.splits import split_rows, subset_rows
 from bsd_core.errors import BSDError, ConfigError, DivergedError, StorageError, require, unknown_name
@@ -23,7 +23,7 @@ from bsd_core.evaluate import headline, predict
 from bsd_core.final_evaluation import FinalEvaluation, add_options
 from bsd_core.methods import METHODS, method_config
 from bsd_core.models import MODELS, STEMS
-from bsd_core.noise_options import TrainingNoise, add_noise_options
+from bsd_core.noise_options import add_noise_options, complete_noise, parse_noise
 from bsd_core.seeds import derive_seed
 from bsd_core.train import Recipe, Trainer
 
@@ -59,9 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--deterministic", action="store_true", help="on a GPU: kernels that give the same bits at every run")
     parser.add_argument("--checkpoint", metavar="DIR", help="keep checkpoints here, and resume from the newest one")
     parser.add_argument("--checkpoint-every", type=int, default=0, metavar="STEPS", help="besides the end of each epoch; 0: not")
-    parser.add_argument(
-        "--save-labels", metavar="FILE", help="write the labels of train alone (val has true ones) as Parquet, for --noise saved"
-    )
+    parser.add_argument("--save-labels", metavar="FILE", help="write the noisy labels as Parquet, for --noise saved and for studies")
     parser.add_argument("--save", metavar="FILE", help="write the trained weights, e.g. for kd's teacher=FILE")
     add_options(parser)
     return parser
@@ -158,7 +156,7 @@ def main(arguments: list[str] | None = None) -> None:
     require(options.checkpoint_every >= 0, "checkpoint_every >= 0", checkpoint_every=options.checkpoint_every)
     if options.checkpoint_every and options.checkpoint is None:
         raise ConfigError("--checkpoint-every needs --checkpoint DIR: where to.")
-    noise = TrainingNoise.parse(options)
+    noise = parse_noise(options)
     config, settings = _train_config(options), _pairs("--set", options.set)
     for file in (options.save, options.save_labels):
         if file is not None:
@@ -171,11 +169,14 @@ def main(arguments: list[str] | None = None) -> None:
     official = final.open_files(source, options.data_dir)
     chosen = subset_rows(source.train.targets, options.train_images, seed=derive_seed(options.seed, "subset"))
     train_part, val_part = split_rows(source.train.targets[chosen], 0.2, seed=derive_seed(options.seed, "val"))
-    train_rows = chosen[train_part]  # in the official training set
-    train, val = source.train.select(train_rows), source.train.select(chosen[val_part])
-    given, record = noise.given_labels(source, train, train_rows, seed=derive_seed(options.seed, "noise"))
+    parts = {"train": chosen[train_part], "val": chosen[val_part]}
+    splits = {name: Split(source.train.select(rows), rows) for name, rows in parts.items()}
+    train, val = splits["train"].images, splits["val"].images
+    labels, record = given_labels(complete_noise(noise, source), splits, official=source.train.targets, seed=options.seed)
+    given = labels["train"]
     if options.save_labels is not None:
-        save_labels(Path(options.save_labels), {"train": SplitLabels(train_rows, train.targets, given)}, record)
+        saved = {name: SplitLabels(split.rows, split.images.targets, labels[name]) for name, split in splits.items()}
+        save_labels(Path(options.save_labels), saved, record)
     recipe = Recipe(
         method=options.method,
         settings=settings,

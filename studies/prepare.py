@@ -12,7 +12,7 @@ import torch
 
 from bsd_core.config import AugmentConfig
 from bsd_core.data.images import ImageSet, Int64
-from bsd_core.data.label_noise import NoiseRecord, SplitLabels, save_labels
+from bsd_core.data.label_noise import NoiseRecord, Split, SplitLabels, given_labels, save_labels
 from bsd_core.data.sources import Source, load_source
 from bsd_core.data.splits import split_rows, stratified_split, subset_rows
 from bsd_core.errors import ConfigError, MissingDataError, one_line
@@ -22,7 +22,7 @@ from bsd_core.models import Network, build_model, n_parameters
 from bsd_core.robustness.frost_textures import FrostTextures
 from bsd_core.robustness.official import OfficialCorruptions, official_folder
 from bsd_core.seeds import derive_seed
-from studies.noise import Split, given_labels
+from studies.noise import noise_of
 from studies.search import ArmSpace, split_params
 from studies.spec import Augment, StudySpec
 from studies.trial import SearchData, TrialSettings
@@ -40,6 +40,7 @@ class PreparedStudy:
         rows: by split (train, val), the images' rows in the official training set.
         data_fingerprint: of training and validation images with their true labels.
         noise_fingerprints: by condition, of the given labels.
+        noise_records: by condition, where they come from.
         frost_fingerprint: of the user's own pictures of frost; None without.
     """
 
@@ -50,6 +51,7 @@ class PreparedStudy:
     rows: dict[str, Int64]
     data_fingerprint: str
     noise_fingerprints: dict[str, str]
+    noise_records: dict[str, NoiseRecord]
     frost_fingerprint: str | None
 
 
@@ -70,9 +72,10 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
             f"The training split has {len(train)} images, fewer than one batch (batch_size={spec.batch_size}). "
             "Lower batch_size or use more images."
         )
-    given = {}
+    given, records = {}, {}
     for condition in spec.conditions:
-        labels = given_labels(spec, condition, source, splits)
+        noise = noise_of(spec, condition, source)
+        labels, records[condition.name] = given_labels(noise, splits, official=source.train.targets, seed=spec.seed)
         given[condition.name] = (labels["train"], labels["val"])
     if spec.evaluate.official is not None:
         _check_official(spec.evaluate.official, spec, source)
@@ -80,7 +83,7 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
     frost_folder = spec.evaluate.frost_folder
     settings.evaluation.check(channels=train.channels, image_size=train.image_size)
     fingerprint = f"{train.fingerprint()}{val.fingerprint()}"
-    noise = {name: _fingerprint(*labels) for name, labels in given.items()}
+    noises = {name: _fingerprint(*labels) for name, labels in given.items()}
     shifted_rows = _shifted_rows(spec, val)
     data = SearchData(
         train_images=train.images,
@@ -90,7 +93,7 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
         given=given,
         shifted_rows=shifted_rows,
         n_classes=train.n_classes,
-        fingerprint=_fingerprint(np.frombuffer(f"{fingerprint}{noise}".encode(), dtype=np.uint8), shifted_rows),
+        fingerprint=_fingerprint(np.frombuffer(f"{fingerprint}{noises}".encode(), dtype=np.uint8), shifted_rows),
     )
     return PreparedStudy(
         data=data,
@@ -99,7 +102,8 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
         n_parameters=_try_model(spec, train),
         rows={name: split.rows for name, split in splits.items()},
         data_fingerprint=fingerprint,
-        noise_fingerprints=noise,
+        noise_fingerprints=noises,
+        noise_records=records,
         frost_fingerprint=None if frost_folder is None else FrostTextures.from_folder(frost_folder).fingerprint(),
     )
 
@@ -141,14 +145,7 @@ def save_noise(folder: Path, spec: StudySpec, prepared: PreparedStudy) -> None:
             "train": SplitLabels(prepared.rows["train"], data.train_targets, train),
             "val": SplitLabels(prepared.rows["val"], data.val_targets, val),
         }
-        record = NoiseRecord(
-            kind=condition.kind,
-            rate=condition.rate,
-            seed=derive_seed(spec.seed, "noise"),
-            n_classes=data.n_classes,
-            data_fingerprint=prepared.data_fingerprint,
-        )
-        save_labels(folder / f"{condition.name}.parquet", splits, record)
+        save_labels(folder / f"{condition.name}.parquet", splits, prepared.noise_records[condition.name])
 
 
 def _shifted_rows(spec: StudySpec, val: ImageSet) -> Int64:

@@ -299,10 +299,11 @@ def test_labels_that_one_run_saved_are_those_of_another(tmp_path: Path, monkeypa
 
 
 def saved_labels(file: Path) -> tuple[dict[str, npt.NDArray[np.int64]], dict[str, Any]]:
-    """The columns of a file of labels, and its record."""
+    """The columns of a file of labels, the split as a number (0 trains), and its record."""
     table = pq.read_table(file)
-    assert set(table["split"].to_pylist()) == {"train"}
+    assert set(table["split"].to_pylist()) == {"train", "val"}
     columns = {name: table[name].to_numpy() for name in ("row", "true_label", "given_label")}
+    columns["split"] = np.array([["train", "val"].index(split) for split in table["split"].to_pylist()])
     return columns, json.loads(table.schema.metadata[b"label_noise"])
 
 
@@ -312,22 +313,26 @@ def test_saved_labels_are_drawn_again_from_their_record(kind: str, tmp_path: Pat
     how = ["--noise-file", str(tmp_path / "m.json")] if kind == "confusion" else ["--noise-rate", "0.3"]
     given, _ = labels_trained_on(monkeypatch, "--noise", kind, *how, "--save-labels", str(tmp_path / "l.parquet"))
     labels, record = saved_labels(tmp_path / "l.parquet")
-    assert labels["given_label"].tolist() == given.tolist()
+    assert labels["given_label"][labels["split"] == 0].tolist() == given.tolist()
     assert (labels["given_label"] != labels["true_label"]).any()
     details = record["details"]
     if kind == "confusion":
         assert details == {"file": "m.json", "sha256": hashlib.sha256((tmp_path / "m.json").read_bytes()).hexdigest()}
-    again = spoil_labels(
-        labels["true_label"],
-        record["kind"],
-        record["rate"],
-        n_classes=record["n_classes"],
-        seed=record["seed"],
-        mapping={int(true): wrong for true, wrong in details["mapping"].items()} if "mapping" in details else None,
-        features=instance_features(load_source("digits").train.images[labels["row"]]),
-        matrix=load_transition_matrix(tmp_path / "m.json", 10),
-    )
-    assert np.array_equal(again, labels["given_label"])
+    seeds = record["seed"] if isinstance(record["seed"], dict) else {"both": record["seed"]}
+    parts = {"train": labels["split"] == 0, "val": labels["split"] == 1, "both": labels["split"] >= 0}
+    for name, seed in seeds.items():
+        part = parts[name]
+        again = spoil_labels(
+            labels["true_label"][part],
+            record["kind"],
+            record["rate"],
+            n_classes=record["n_classes"],
+            seed=seed,
+            mapping={int(true): wrong for true, wrong in details["mapping"].items()} if "mapping" in details else None,
+            features=instance_features(load_source("digits").train.images[labels["row"][part]]),
+            matrix=load_transition_matrix(tmp_path / "m.json", 10),
+        )
+        assert np.array_equal(again, labels["given_label"][part])
 
 
 def test_labels_that_are_saved_again_keep_their_first_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

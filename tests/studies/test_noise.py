@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from bsd_core.__main__ import main
 from bsd_core.data.label_noise import expected_rate
 from bsd_core.data.sources import load_source
 from bsd_core.errors import ConfigError, DataError
@@ -132,9 +134,27 @@ def test_another_study_can_train_on_the_saved_labels_of_a_run(tmp_path: Path, co
     again = given(f"saved:{path}", methods=["cs_kd"])
     assert np.array_equal(again[0], train)
     assert np.array_equal(again[1], val)
+    ours = json.loads(pq.read_schema(path).metadata[b"label_noise"])
+    assert ours["kind"] == condition.partition(":")[0]
+    spec, study = prepared(f"saved:{path}")
+    save_noise(tmp_path / "again", spec, study)
+    (second,) = (tmp_path / "again").iterdir()
+    assert json.loads(pq.read_schema(second).metadata[b"label_noise"]) == ours  # where they first came from
     table = pq.read_table(path)
     assert set(table["split"].to_pylist()) == {"train", "val"}
     assert len(table) == N_TRAIN + N_VAL
+
+
+def test_one_network_without_ray_trains_on_the_labels_of_a_study(tmp_path: Path) -> None:
+    """Equal data, noise and seed: equal wrong labels, whatever trains on them."""
+    spec, study = prepared("symmetric:0.4", val_fraction=0.2)
+    arguments = ["--noise", "symmetric", "--noise-rate", "0.4", "--epochs", "1", "--width", "2", "--corruptions", "none"]
+    main([*arguments, "--save-labels", str(tmp_path / "core.parquet")])
+    save_noise(tmp_path / "study", spec, study)
+    core, ours = pq.read_table(tmp_path / "core.parquet"), pq.read_table(tmp_path / "study" / "symmetric_40.parquet")
+    assert core.equals(ours)
+    ((train, _),) = study.data.given.values()
+    assert np.array_equal(given(f"saved:{tmp_path / 'core.parquet'}")[0], train)
 
 
 def test_saved_labels_of_another_split_are_refused(tmp_path: Path) -> None:
@@ -151,7 +171,7 @@ def test_right_labels_are_not_saved(tmp_path: Path) -> None:
 
 
 def test_noise_too_rare_to_occur_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Condition symmetric_0\.01 would spoil none of the 1150 training labels"):
+    with pytest.raises(ConfigError, match=r"Noise 'symmetric' at noise_rate=0\.0001 would spoil none of the 1150 training labels"):
         given("symmetric:0.0001")
 
 

@@ -216,7 +216,7 @@ def test_a_path_that_cannot_be_is_refused_as_missing(path: str) -> None:
 
 
 def test_noise_that_spoils_no_label_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"Condition symmetric_0\.01 would spoil none of the 1150 training labels"):
+    with pytest.raises(ConfigError, match=r"Noise 'symmetric' at noise_rate=0\.0001 would spoil none of the 1150 training labels"):
         prepared(conditions=["symmetric:0.0001"])
 
 

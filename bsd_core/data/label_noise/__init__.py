@@ -5,6 +5,7 @@ that trains on it. `NOISE_KINDS` says of each kind what it needs and whether its
 """
 
 from bsd_core.data.label_noise.class_maps import ASYMMETRIC_MAPS, next_in_group
+from bsd_core.data.label_noise.given import Noise, Split, given_labels
 from bsd_core.data.label_noise.human import HUMAN_SETS, human_labels
 from bsd_core.data.label_noise.instance import check_instance_size, instance_features
 from bsd_core.data.label_noise.kinds import NOISE_KINDS, Need, NoiseKind, check_spoils_any, expected_rate
@@ -18,14 +19,17 @@ __all__ = [
     "HUMAN_SETS",
     "NOISE_KINDS",
     "Need",
+    "Noise",
     "NoiseKind",
     "NoiseRecord",
+    "Split",
     "SplitLabels",
     "check_instance_size",
     "check_spoils_any",
     "check_transition_matrix",
     "expected_rate",
     "file_details",
+    "given_labels",
     "human_labels",
     "instance_features",
     "load_labels",
