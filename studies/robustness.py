@@ -25,8 +25,9 @@ def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Seque
     """Fill `val_corruption_error_vs_cross_entropy` of finished trials, in place.
 
     The base of a phase and condition is the finished cross-entropy trial that is best in the study's first objective (ties: in the
-    second), so the row that `collect_robustness` shows of cross-entropy is 1. The published mCE divides by AlexNet's errors on ImageNet-C,
-    which say nothing about small images.
+    second), so the row that `collect_robustness` shows of cross-entropy is 1. A corruption on which it makes no error, as small validation
+    splits have, is left out of the mean: nothing can be divided by it. The published mCE divides by AlexNet's errors on ImageNet-C, which
+    say nothing about small images.
 
     Args:
         trials: rows of table `trials`, with their `objectives`.
@@ -42,8 +43,9 @@ def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Seque
         base_errors = error_grid(evaluations[base["trial_id"]])
         for row in members:
             errors = error_grid(evaluations[row["trial_id"]])
-            if errors and errors.keys() == base_errors.keys() and all(map(any, base_errors.values())):
-                row["val_corruption_error_vs_cross_entropy"] = fmean(sum(errors[name]) / sum(base_errors[name]) for name in errors)
+            ratios = [sum(errors[name]) / sum(base) for name, base in base_errors.items() if name in errors and any(base)]
+            if ratios:
+                row["val_corruption_error_vs_cross_entropy"] = fmean(ratios)
 
 
 def _rank(row: Row) -> tuple[float, float]:
@@ -111,8 +113,8 @@ def render_robustness(conditions: Mapping[str, Sequence[Row]]) -> RenderableType
     if corrupted:
         notes.append(
             "mean err.: plain mean of the error rates over corruptions and severities. vs CE: mean over corruptions of the errors divided "
-            f"by those of the condition's {BASE_METHOD} trial shown here (this run's own, so 1.00 is as good as that); - without such a "
-            "trial, or where it makes no error on some corruption."
+            f"by those of the condition's {BASE_METHOD} trial shown here (this run's own, so 1.00 is as good as that), without those on "
+            "which that trial makes none."
         )
     if perturbed:
         notes.append("flips: how often the predicted class changes from frame to frame (noise: from the clean frame), mean over sequences.")

@@ -66,7 +66,7 @@ TRIALS: Final = _schema(
     val_corruption_error_vs_cross_entropy=(
         _FLOAT,
         "mean over corruptions of the errors summed over severities, divided by those of this run's cross_entropy trial of the condition "
-        "that is best in the first objective; 1 is as good as that; null without such a trial, or where it makes no error on a corruption",
+        "that is best in the first objective, without corruptions on which that trial makes none; 1 is as good as that; null without it",
     ),
     val_worst_corruption=(_TEXT, "the corruption with the lowest mean accuracy over its severities"),
     val_worst_corruption_accuracy=(_FLOAT, "that accuracy; fraction"),

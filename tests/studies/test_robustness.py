@@ -79,7 +79,7 @@ def test_of_equally_accurate_bases_the_better_calibrated_one_is_taken() -> None:
     "trials",
     [
         [finished("bsd/none", 0, 0.9, OURS)],
-        [finished("cross_entropy/none", 0, 0.9, [[0.0, 0.0], [0.1, 0.1]]), finished("bsd/none", 0, 0.9, OURS)],
+        [finished("cross_entropy/none", 0, 0.9, [[0.0, 0.0], [0.0, 0.0]]), finished("bsd/none", 0, 0.9, OURS)],
         [finished("cross_entropy/none", 0, 0.9, []), finished("bsd/none", 0, 0.9, [])],
         [[make_suggest("cross_entropy/none", 0), make_end("cross_entropy/none", 0, None)], finished("bsd/none", 0, 0.9, OURS)],
     ],
@@ -87,6 +87,12 @@ def test_of_equally_accurate_bases_the_better_calibrated_one_is_taken() -> None:
 )
 def test_without_a_base_there_is_no_ratio(trials: list[list[Event]]) -> None:
     assert by_trial(tables_of(*trials))["bsd-none-0000"] is None
+
+
+def test_a_corruption_that_the_base_never_gets_wrong_is_left_out() -> None:
+    found = by_trial(tables_of(finished("cross_entropy/none", 0, 0.9, [[0.0, 0.0], [0.1, 0.3]]), finished("bsd/none", 0, 0.9, OURS)))
+    assert found["cross_entropy-none-0000"] == 1
+    assert found["bsd-none-0000"] == pytest.approx(0.6 / 0.4)
 
 
 def test_the_summary_shows_the_most_accurate_trial_of_each_front() -> None:
