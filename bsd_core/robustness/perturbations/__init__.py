@@ -22,7 +22,7 @@ from bsd_core.errors import require, unknown_name
 from bsd_core.robustness.arguments import check_images, check_seed
 from bsd_core.robustness.corruptions import chunks
 from bsd_core.robustness.perturbations import blur, geometry, noise, weather
-from bsd_core.robustness.perturbations.keys import Keys
+from bsd_core.robustness.perturbations.keys import N_FRAMES, Keys
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,22 @@ class _Sequence:
 
 
 _MAIN: Final[dict[str, _Sequence]] = {
-    "gaussian_noise": _Sequence(noise.gaussian_noise, noise.N_FRAMES, (0.02, 0.04, 0.06), is_noise=True),
-    "shot_noise": _Sequence(noise.shot_noise, noise.N_FRAMES, (700, 400, 200), is_noise=True),
+    "gaussian_noise": _Sequence(noise.gaussian_noise, N_FRAMES, (0.02, 0.04, 0.06), is_noise=True),
+    "shot_noise": _Sequence(noise.shot_noise, N_FRAMES, (700, 400, 200), is_noise=True),
     "motion_blur": _Sequence(blur.motion_blur, blur.N_ANGLES),
-    "zoom_blur": _Sequence(blur.zoom_blur, blur.N_FRAMES),
-    "snow": _Sequence(weather.snow, weather.N_FRAMES),
-    "brightness": _Sequence(weather.brightness, weather.N_FRAMES),
+    "zoom_blur": _Sequence(blur.zoom_blur, N_FRAMES),
+    "snow": _Sequence(weather.snow, N_FRAMES),
+    "brightness": _Sequence(weather.brightness, N_FRAMES),
     "translate": _Sequence(geometry.translate, geometry.N_TRANSLATIONS),
-    "rotate": _Sequence(geometry.rotate, geometry.N_FRAMES),
-    "tilt": _Sequence(geometry.tilt, geometry.N_FRAMES),
-    "scale": _Sequence(geometry.scale, geometry.N_FRAMES),
+    "rotate": _Sequence(geometry.rotate, N_FRAMES),
+    "tilt": _Sequence(geometry.tilt, N_FRAMES),
+    "scale": _Sequence(geometry.scale, N_FRAMES),
 }
 _VALIDATION: Final[dict[str, _Sequence]] = {
-    "speckle_noise": _Sequence(noise.speckle_noise, noise.N_FRAMES, (0.05, 0.07, 0.1), is_noise=True),
-    "gaussian_blur": _Sequence(blur.gaussian_blur, blur.N_FRAMES),
-    "spatter": _Sequence(weather.spatter, weather.N_FRAMES),
-    "shear": _Sequence(geometry.shear, geometry.N_FRAMES),
+    "speckle_noise": _Sequence(noise.speckle_noise, N_FRAMES, (0.05, 0.07, 0.1), is_noise=True),
+    "gaussian_blur": _Sequence(blur.gaussian_blur, N_FRAMES),
+    "spatter": _Sequence(weather.spatter, N_FRAMES),
+    "shear": _Sequence(geometry.shear, N_FRAMES),
 }
 _SEQUENCES: Final = _MAIN | _VALIDATION
 MAIN_PERTURBATIONS: Final[tuple[str, ...]] = tuple(_MAIN)

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from bsd_core.robustness.corruptions.blur import blur_separably
 from bsd_core.robustness.motion import motion_blur as blur_along
-from bsd_core.robustness.perturbations.keys import Keys
+from bsd_core.robustness.perturbations.keys import N_FRAMES, Keys
 from bsd_core.robustness.resampling import affine_about_center, images_first, pixels_first, resample_affine
 from bsd_core.robustness.separable import gaussian_weights
 
-N_FRAMES: Final = 31
 N_ANGLES: Final = 21
 
 

@@ -9,10 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from bsd_core.robustness.perturbations.keys import Keys
+from bsd_core.robustness.perturbations.keys import N_FRAMES, Keys
 from bsd_core.robustness.resampling import Affine, affine_about_center, images_first, pixels_first, resample_affine, resample_perspective
 
-N_FRAMES = 31
 N_TRANSLATIONS = 16
 
 

@@ -1,12 +1,15 @@
-"""Where the random numbers of a sequence come from."""
+"""What sequences share: where their random numbers come from, and how long most of them are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from torch import Tensor
 
 from bsd_core.robustness.random_fields import RandomField
+
+N_FRAMES: Final = 31
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
 from torch import Tensor
 
 from bsd_core.robustness.corruptions import noise
-from bsd_core.robustness.perturbations.keys import Keys
+from bsd_core.robustness.perturbations.keys import N_FRAMES, Keys
 from bsd_core.robustness.random_fields import RandomField
 
-N_FRAMES: Final = 31
 Noise = Callable[[Tensor, float, RandomField], Tensor]
 
 

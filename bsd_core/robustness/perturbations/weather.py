@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import torch
 from torch import Tensor
@@ -13,11 +12,9 @@ from bsd_core.robustness.corruptions.spatter import add_water, grey_levels, liqu
 from bsd_core.robustness.corruptions.weather import add_flakes, whitened
 from bsd_core.robustness.liquid import water_mask
 from bsd_core.robustness.motion import motion_blur
-from bsd_core.robustness.perturbations.keys import Keys
+from bsd_core.robustness.perturbations.keys import N_FRAMES, Keys
 from bsd_core.robustness.pixels import to_uint8
 from bsd_core.robustness.separable import apply_separable, clipped_zoom_matrix
-
-N_FRAMES: Final = 31
 
 
 def brightness(images: Tensor, parameter: None, keys: Keys) -> Iterator[Tensor]:
