@@ -30,7 +30,7 @@ validation_labels: clean
 trials: 2
 epochs: 8
 batch_size: 64
-evaluate: {corruptions: gaussian_noise, severities: [2, 4], images: 40}
+evaluate: {corruptions: gaussian_noise, severities: [2, 4], perturbations: rotate, images: 40}
 """
 ARMS = ["cross_entropy/none", "bsd/none", "cross_entropy/symmetric_40", "bsd/symmetric_40"]
 # Columns that depend on the machine and the moment, not on the numbers.
@@ -114,8 +114,49 @@ def test_tables_hold_every_epoch_and_every_evaluation(finished: Finished) -> Non
         ("val_noisy_labels", "clean", "clean", 0, 180): 8,
         ("val", "corruption", "gaussian_noise", 2, 40): 8,
         ("val", "corruption", "gaussian_noise", 4, 40): 8,
+        ("val", "perturbation", "rotate", 1, 40): 8,
     }
     assert run.reliability.num_rows == 8 * 4 * 15
+
+
+def test_robustness_is_summed_up_from_the_rows_of_a_trial(finished: Finished) -> None:
+    rows = finished.run.evaluations.to_pylist()
+    for trial in finished.run.trials.to_pylist():
+        own = [row for row in rows if row["trial_id"] == trial["trial_id"]]
+        corrupted = [row for row in own if row["shift"] == "corruption"]
+        assert trial["val_corrupted_accuracy"] == pytest.approx(sum(row["accuracy"] for row in corrupted) / 2)
+        assert trial["val_mean_corruption_error"] == pytest.approx(1 - trial["val_corrupted_accuracy"])
+        assert trial["val_worst_corruption"] == "gaussian_noise"
+        assert trial["val_flip_probability"] == next(row["flip_probability"] for row in own if row["shift"] == "perturbation")
+        assert trial["val_corruption_error_vs_cross_entropy"] is not None
+
+
+def test_another_study_trains_on_the_labels_of_this_one_and_looks_for_other_objectives(finished: Finished, tmp_path: Path) -> None:
+    labels = finished.run.path / "labels" / "symmetric_40.parquet"
+    assert sorted(path.name for path in labels.parent.iterdir()) == ["symmetric_40.parquet"]
+    objectives = "objectives=val_corrupted_accuracy,val_corrupted_ece"
+    second = run_tiny(tmp_path, f"conditions=saved:{labels},instance:0.3", objectives, "methods=bsd", "epochs=2", "trials=2")
+    assert second.code == 0, second.errors
+    trials = second.run.trials.to_pylist()
+    assert {(row["condition"], row["noise_kind"]) for row in trials} == {
+        ("saved_symmetric_40", "saved"),
+        ("instance_30", "instance"),
+    }
+    saved = [row for row in trials if row["noise_kind"] == "saved"]
+    assert {(row["n_wrong_labels"], row["noise_rate"]) for row in saved} == {(288, 0.4)}
+    for arm in {row["arm"] for row in trials}:
+        first, other = (row for row in trials if row["arm"] == arm)
+        beaten = (
+            first["val_corrupted_accuracy"] <= other["val_corrupted_accuracy"] and first["val_corrupted_ece"] > other["val_corrupted_ece"]
+        )
+        assert not (beaten and first["on_front"])
+        assert first["objectives"] == "val_corrupted_accuracy, val_corrupted_ece"
+    ours, theirs = (
+        pq.read_table(run.path / "labels" / name)
+        for run, name in ((finished.run, "symmetric_40.parquet"), (second.run, "saved_symmetric_40.parquet"))
+    )
+    assert ours.equals(theirs)
+    assert "Chosen by accuracy on corrupted images" in second.screen
 
 
 def test_trial_columns_equal_the_clean_validation_row(finished: Finished) -> None:
@@ -147,6 +188,8 @@ def test_front_is_what_no_trial_of_the_arm_beats(finished: Finished) -> None:
 
 def test_screen_shows_the_front_and_where_things_are_and_nothing_else(finished: Finished) -> None:
     for expected in ("condition none", "condition symmetric_40", "cross_entropy", "hypervolume", "n = 180", "tables/*.parquet"):
+        assert expected in finished.screen
+    for expected in ("robustness of the most accurate trial", "gaussian_noise (", "labels/*.parquet"):
         assert expected in finished.screen
     for chatter in ("ray", "Trial ", "WARNING", "[I ", "Traceback"):
         assert chatter not in finished.screen.replace(str(finished.run.path), "")
