@@ -44,12 +44,15 @@ study: $(READY) ## run a study
 	@$(RUN) -m studies run "$(STUDY)" $(SET) --results "$(RESULTS)"
 
 resume: $(READY) ## finish an interrupted run
+	@test -n "$(STUDY)" || { echo "error: which study? make resume STUDY=name"; exit 2; }
 	@$(RUN) -m studies resume "$(STUDY)" --results "$(RESULTS)"
 
 front: $(READY) ## print and draw the front
+	@test -n "$(STUDY)" || { echo "error: which study? make front STUDY=name"; exit 2; }
 	@$(RUN) -m studies front "$(STUDY)" --results "$(RESULTS)"
 
 describe: $(READY) ## what a study will do
+	@test -n "$(STUDY)" || { echo "error: which study? make describe STUDY=name, with one of:"; $(RUN) -m studies list; exit 2; }
 	@$(RUN) -m studies describe "$(STUDY)" $(SET)
 
 fields: $(READY) ## every field of a study file

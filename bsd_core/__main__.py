@@ -194,6 +194,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     trainer = Trainer(recipe, to_device(train.images, device), on_device(given), true=on_device(train.targets), n_classes=train.n_classes)
     print(f"{options.method} on {source.name}: {len(train)} training and {len(val)} validation images, {options.model} on {device}")
+    if noise.kind != "none":
+        n_wrong = int((given != train.targets).sum())
+        print(f"label noise {noise.kind}: {n_wrong} of {len(train)} training labels are wrong ({n_wrong / len(train):.1%})")
     val_images: Any = to_device(val.images, device)
     val_targets = on_device(val.targets)
     _train(trainer, options, val_images, val_targets)

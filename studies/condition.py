@@ -76,8 +76,8 @@ class Condition(Strict):
     @field_validator("file")
     @classmethod
     def _absolute(cls, path: str | None) -> str | None:
-        """A path that the user wrote from where they stand; a run is resumed from elsewhere."""
-        return os.path.abspath(os.path.expanduser(path)) if path else path
+        """A path that the user wrote from where they stand, and not by way of `latest`: a run is resumed elsewhere and later."""
+        return os.path.realpath(os.path.expanduser(path)) if path else path
 
     @model_validator(mode="after")
     def _check(self) -> Condition:

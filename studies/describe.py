@@ -11,6 +11,7 @@ from rich.text import Text
 from bsd_core.errors import MissingDataError
 from bsd_core.methods import method_config
 from bsd_core.models import MODELS
+from bsd_core.robustness.official import OFFICIAL_FOLDERS
 from bsd_core.robustness.perturbations import n_frames
 from studies.prepare import PreparedStudy, prepare
 from studies.search import ArmSpace, split_params
@@ -31,7 +32,7 @@ def describe(name: str, spec: StudySpec) -> RenderableType:
         ("question", spec.question),
         ("data", _data(spec, prepared)),
         ("network", _network(spec, prepared)),
-        ("conditions", ", ".join(condition.name for condition in spec.conditions)),
+        ("conditions", _conditions(spec, prepared)),
         ("arms", f"{n_arms} = {len(spec.methods)} methods x {len(spec.conditions)} conditions"),
         ("trials", f"{n_trials} = {spec.trials} in every arm, {spec.epochs} epochs each, batches of {spec.batch_size}"),
         ("images", _images(spec, prepared)),
@@ -39,6 +40,8 @@ def describe(name: str, spec: StudySpec) -> RenderableType:
         ("validation labels", _validation(spec)),
         ("corrupted", _corrupted(spec, prepared)),
         ("perturbed", _perturbed(spec, prepared)),
+        *([("frost", f"pictures in {spec.evaluate.frost_folder}")] if spec.evaluate.frost_folder is not None else []),
+        *([("released", _released(spec))] if spec.evaluate.official is not None else []),
         ("resources", f"{spec.cpus_per_trial:g} CPUs and {spec.gpus_per_trial:g} GPUs a trial"),
         ("seed", str(spec.seed)),
     ]
@@ -59,6 +62,23 @@ def _data(spec: StudySpec, prepared: PreparedStudy | None) -> str:
         f"{spec.dataset}: {len(data.train_images)} train, {len(data.val_images)} validation, {prepared.n_test} test (not used by the "
         f"search), {channels}x{height}x{width}, {data.n_classes} classes"
     )
+
+
+def _conditions(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+    parts = []
+    for condition in spec.conditions:
+        text = condition.name
+        if prepared is not None and condition.kind != "none":
+            share = float((prepared.data.given[condition.name][0] != prepared.data.train_targets).mean())
+            text += f" ({100 * share:.1f} % of the training labels wrong{f', from {condition.file}' if condition.file else ''})"
+        parts.append(text)
+    return ", ".join(parts)
+
+
+def _released(spec: StudySpec) -> str:
+    place = spec.evaluate.official
+    where = f"{OFFICIAL_FOLDERS.get(spec.dataset, '')} in {spec.data_dir}" if place == "auto" else place
+    return f"the test split is corrupted by the files of {where}, once a confirm phase looks at it"
 
 
 def _network(spec: StudySpec, prepared: PreparedStudy | None) -> str:

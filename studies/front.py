@@ -184,10 +184,14 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
     return table
 
 
-def objective_title(column: str) -> str:
-    """`val_corrupted_ece` in words."""
-    name = {"accuracy": "accuracy", "ece": "expected calibration error"}[column.rpartition("_")[2]]
-    return f"{name} on corrupted images" if "corrupted" in column else name
+def objective_titles(objectives: tuple[str, str]) -> list[str]:
+    """The two columns in words; where one is of corrupted images, both say of which."""
+    names = {"accuracy": "accuracy", "ece": "expected calibration error"}
+    titles = [names[column.rpartition("_")[2]] for column in objectives]
+    if not any("corrupted" in column for column in objectives):
+        return titles
+    shown = ["corrupted" if "corrupted" in column else "clean" for column in objectives]
+    return [f"{title} on {kind} images" for title, kind in zip(titles, shown, strict=True)]
 
 
 def _standard_error(accuracies: list[float], n: int) -> float:
@@ -200,7 +204,8 @@ def _standard_error(accuracies: list[float], n: int) -> float:
 def _caption(info: FrontInfo) -> str:
     lines = ["Each method's non-dominated trials; * marks those that no method beats in this condition."]
     if info.objectives != ("val_accuracy", "val_ece"):
-        lines.append(f"Chosen by {objective_title(info.objectives[0])} and {objective_title(info.objectives[1])}.")
+        accuracy, ece = objective_titles(info.objectives)
+        lines.append(f"Chosen, and sorted, by {accuracy}; then {ece}.")
     points = [point for arms in info.conditions.values() for arm in arms for point in arm.points]
     if info.n_val:
         error = _standard_error([point.accuracy for point in points], info.n_val)

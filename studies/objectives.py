@@ -25,11 +25,11 @@ class Objectives(NamedTuple):
         Raises:
             ConfigError: another number of names, or an unknown one.
         """
-        for name, known in zip(names, (ACCURACIES, CALIBRATION_ERRORS), strict=False):
-            if name not in known:
-                raise unknown_name("objective", name, known)
-        if len(names) != 2:
-            raise ConfigError(f"Objectives are an accuracy and a calibration error, e.g. [val_accuracy, val_ece], but got {names}.")
+        for name in names:
+            if name not in ACCURACIES + CALIBRATION_ERRORS:
+                raise unknown_name("objective", name, ACCURACIES + CALIBRATION_ERRORS)
+        if len(names) != 2 or names[0] not in ACCURACIES or names[1] not in CALIBRATION_ERRORS:
+            raise ConfigError(f"Objectives are first an accuracy, then a calibration error, e.g. [val_accuracy, val_ece], but got {names}.")
         return cls(*names)
 
     @property

@@ -135,7 +135,8 @@ class StudyProgress:
         for trial in running[:_MAX_RUNNING_LINES]:
             row = trial.latest
             numbers = (f"{row['train_loss']:.3f}", _percent(row["val_accuracy"]), _percent(row["val_ece"])) if row else ("", "", "")
-            table.add_row(Text(f"{trial.arm} #{trial.number}"), f"{row.get('epoch', 0)}/{row.get('epochs', self.epochs)}", *numbers)
+            epoch, epochs = row.get("epoch", 0), row.get("epochs", self.epochs)
+            table.add_row(Text(f"{trial.arm} #{trial.number}"), f"{epoch}/{epochs}" if epoch < epochs else "evaluating", *numbers)
         if len(running) > _MAX_RUNNING_LINES:
             table.add_row(Text(f"and {len(running) - _MAX_RUNNING_LINES} more", style="dim"))
         return table

@@ -90,7 +90,9 @@ def render_robustness(conditions: Mapping[str, Sequence[Row]]) -> RenderableType
     rows = [row for members in conditions.values() for row in members]
     corrupted = any(row["val_corrupted_accuracy"] is not None for row in rows)
     perturbed = any(row["val_flip_probability"] is not None for row in rows)
-    parts: list[RenderableType] = [Text("robustness of the most accurate trial of each front", style="bold")]
+    objectives = rows[0]["objectives"].split(", ") if rows else []
+    best = "most accurate trial" if "val_accuracy" in objectives else "trial that is most accurate on corrupted images"
+    parts: list[RenderableType] = [Text(f"robustness of each front's {best}", style="bold")]
     for condition, members in conditions.items():
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
         table.add_column(f"condition\n{condition}", no_wrap=True)
@@ -114,7 +116,7 @@ def render_robustness(conditions: Mapping[str, Sequence[Row]]) -> RenderableType
         notes.append(
             "mean err.: plain mean of the error rates over corruptions and severities. vs CE: mean over corruptions of the errors divided "
             f"by those of the condition's {BASE_METHOD} trial shown here (this run's own, so 1.00 is as good as that), without those on "
-            "which that trial makes none."
+            "which that trial makes none; all corruptions count alike, so it can disagree with the mean error."
         )
     if perturbed:
         notes.append("flips: how often the predicted class changes from frame to frame (noise: from the clean frame), mean over sequences.")

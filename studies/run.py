@@ -71,6 +71,7 @@ def resume_study(run: RunFolder) -> int:
         finished = StudySearch(spec, slots=1)
         finished.replay(contents.events)
         if finished.done:
+            say(console, "All trials of this run are finished; its tables are built again.")
             return _conclude(run, finished, console)
         prepared, address = _prepared(spec)
         before = run.provenance().get("data", {})
@@ -240,7 +241,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     if figures:
         say(console, "  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures))
     if run.labels.is_dir():
-        say(console, "  labels   labels/*.parquet: the noisy labels, which a condition saved:<file> of another study can use")
+        say(console, "  labels   labels/*.parquet: noisy labels, for a condition saved:<file>")
     if run.journal.exists():
         say(console, "  search   optuna.journal (optuna-dashboard opens it)")
 

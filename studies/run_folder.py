@@ -167,6 +167,8 @@ def find_run(results: Path, name: str) -> RunFolder:
     if os.path.isfile(path / "study.yaml"):
         path = path.resolve()
         return RunFolder(_study_of(path), path)
+    if name.endswith((".yaml", ".yml")):  # a study of the user's own, named as it was started
+        name = path.stem
     if STUDY_NAME.fullmatch(name):
         folder = results / name
         latest = folder / "latest"

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any, Final
 
-from studies.front import ArmFront, FrontInfo, Point, objective_title
+from studies.front import ArmFront, FrontInfo, Point, objective_titles
 from studies.run_folder import write_atomically
 
 # Okabe & Ito's colours, ordered so that neighbours also differ in lightness: with marker and line style they read in greyscale.
@@ -41,11 +41,12 @@ def draw_front(info: FrontInfo) -> Any:
     labels = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     if labels:
         figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    accuracy_title, ece_title = objective_titles(info.objectives)
     for index, axis in enumerate(axes[: len(info.conditions)]):
         if index % n_columns == 0:
-            axis.set_ylabel(f"{objective_title(info.objectives[0])}, % (higher is better)")
+            axis.set_ylabel(f"{accuracy_title}, % (higher is better)")
         if index + n_columns >= len(info.conditions):
-            axis.set_xlabel(f"{objective_title(info.objectives[1])}, % (lower is better)")
+            axis.set_xlabel(f"{ece_title}, % (lower is better)")
     title = f"{info.study}: {info.model} on {info.dataset}, n = {info.n_val} validation images, {info.validation_labels} labels"
     lines = textwrap.wrap(title, width=int(9 * figure.get_figwidth()))
     figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", parse_math=False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -68,6 +69,13 @@ def test_conditions_that_cannot_be_are_refused_in_one_line(value: Any, message: 
     with pytest.raises(ConfigError, match=message) as caught:
         check_spec(make_document(conditions=[value]), where="mine.yaml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_by_way_of_a_link_is_noted_where_it_really_is(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "m.csv").touch()
+    (tmp_path / "latest").symlink_to("first")
+    assert condition_of(f"confusion:{tmp_path}/latest/m.csv").file == os.path.realpath(tmp_path / "first" / "m.csv")
 
 
 def test_two_files_of_one_name_cannot_be_told_apart() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bsd_core.errors import ConfigError
 from studies.describe import describe
@@ -91,3 +93,10 @@ def test_a_study_that_cannot_run_is_refused() -> None:
 
 def test_brackets_in_the_question_are_shown_as_they_are() -> None:
     assert "question [red]Why?[/red]" in text_of(question="[red]Why?[/red]")
+
+
+def test_what_conditions_and_files_come_to_is_said(tmp_path: Path) -> None:
+    Image.new("RGB", (400, 400)).save(tmp_path / "ice.png")
+    text = text_of(conditions=["none", "instance:0.3"], evaluate={"corruptions": ["frost"], "frost_folder": str(tmp_path)})
+    assert re.search(r"none, instance_30 \(\d+\.\d % of the training labels wrong\)", text)
+    assert f"pictures in {tmp_path}".replace(" ", "") in text.replace(" ", "")

@@ -156,7 +156,7 @@ def test_another_study_trains_on_the_labels_of_this_one_and_looks_for_other_obje
         for run, name in ((finished.run, "symmetric_40.parquet"), (second.run, "saved_symmetric_40.parquet"))
     )
     assert ours.equals(theirs)
-    assert "Chosen by accuracy on corrupted images" in second.screen
+    assert "Chosen, and sorted, by accuracy on corrupted images" in second.screen
 
 
 def test_trial_columns_equal_the_clean_validation_row(finished: Finished) -> None:
@@ -189,7 +189,7 @@ def test_front_is_what_no_trial_of_the_arm_beats(finished: Finished) -> None:
 def test_screen_shows_the_front_and_where_things_are_and_nothing_else(finished: Finished) -> None:
     for expected in ("condition none", "condition symmetric_40", "cross_entropy", "hypervolume", "n = 180", "tables/*.parquet"):
         assert expected in finished.screen
-    for expected in ("robustness of the most accurate trial", "gaussian_noise (", "labels/*.parquet"):
+    for expected in ("robustness of each front's most accurate trial", "gaussian_noise (", "labels/*.parquet"):
         assert expected in finished.screen
     for chatter in ("ray", "Trial ", "WARNING", "[I ", "Traceback"):
         assert chatter not in finished.screen.replace(str(finished.run.path), "")

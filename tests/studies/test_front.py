@@ -205,7 +205,7 @@ def test_a_front_of_other_objectives_is_judged_by_them_and_says_so() -> None:
     assert [point.chosen_by for point in arm.front] == [(0.7, 0.1), (0.6, 0.05)]
     assert arm.hypervolume == pytest.approx(0.7 * 0.9 + 0.6 * 0.95 - 0.6 * 0.9)
     text = " ".join(" ".join(render(render_front(info))).split())
-    assert "Chosen by accuracy on corrupted images and expected calibration error on corrupted images." in text
+    assert "Chosen, and sorted, by accuracy on corrupted images; then expected calibration error on corrupted images." in text
 
 
 def crowded(condition: str) -> FrontInfo:

@@ -206,3 +206,8 @@ def test_a_run_at_work_in_another_process_is_refused_and_free_once_that_dies(tmp
         assert (run.path / ".lock").exists()
     with run.lock():
         pass
+
+
+def test_a_run_is_found_by_the_file_that_it_was_started_with(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert find_run(tmp_path, "somewhere/mine.yaml").path == run.path.resolve()
