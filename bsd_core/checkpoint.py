@@ -10,7 +10,6 @@ library versions and number of threads. On a GPU that also needs deterministic k
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pickle
@@ -25,8 +24,9 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from bsd_core.errors import ConfigError, StorageError, one_line
+from bsd_core.errors import ConfigError, one_line
 from bsd_core.train import Trainer
+from bsd_core.whole_file import write_whole
 
 KEEP: Final = 2
 _NAME: Final = re.compile(r"step-(\d{10})\.pt")
@@ -70,7 +70,8 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
         StorageError: the disk is full, or cannot be written for another reason; older checkpoints are left as they were.
     """
     path = folder / f"step-{trainer.step:010d}.pt"
-    _write(path, {"version": _VERSION, "identity": trainer.identity, "state": trainer.state_dict()})
+    content = {"version": _VERSION, "identity": trainer.identity, "state": trainer.state_dict()}
+    write_whole(path, lambda file: torch.save(content, file))
     files = _files(folder)
     newer, kept = files[: files.index(path)], files[files.index(path) :]
     for other in [*newer, *kept[KEEP:]]:  # a newer one is a broken file that was passed over: this training has not been there yet
@@ -101,24 +102,7 @@ def save_weights(path: Path, network: nn.Module) -> None:
     Raises:
         StorageError: see `save_checkpoint`.
     """
-    _write(path, {"model": network.state_dict()})
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    """Under a temporary name, synced, renamed: the file is whole or not there."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch wraps some failed writes
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
+    write_whole(path, lambda file: torch.save({"model": network.state_dict()}, file))
 
 
 def load_checkpoint(folder: Path, *, identity: str) -> Found:
@@ -188,15 +172,6 @@ def _flat(value: Any, name: str = "") -> dict[str, Any]:
     if not isinstance(value, dict):
         return {name: value}
     return {path: leaf for key, part in value.items() for path, leaf in _flat(part, f"{name}.{key}" if name else key).items()}
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError, StorageError, one_line, shown
+from bsd_core.whole_file import write_whole
 from studies.spec import StudySpec
 from studies.study_file import STUDY_NAME, check_spec
 from studies.yaml_strict import dump_yaml, parse_yaml
@@ -198,16 +199,4 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+    write_whole(path, lambda file: file.write(content))

@@ -43,7 +43,7 @@ class Evaluate(Strict):
     @classmethod
     def _official_means_all(cls, value: Any) -> Any:
         if isinstance(value, dict) and value.get("corruptions") in ("official", ["official"]):
-            return {"official": "auto", **value, "corruptions": "all"}
+            return {**value, "corruptions": "all", "official": value.get("official") or "auto"}
         return value
 
     @field_validator("corruptions")

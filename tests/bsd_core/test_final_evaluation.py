@@ -68,6 +68,13 @@ def test_the_test_split_is_measured_and_sequences_shown(capsys: pytest.CaptureFi
     assert "predictions flip at" in out
 
 
+def test_label_noise_is_told_with_its_count(capsys: pytest.CaptureFixture[str]) -> None:
+    main([*QUICK, "--corruptions", "none", "--noise", "pairflip", "--noise-rate", "0.25"])
+    assert "label noise pairflip: 30 of 120 training labels are wrong (25.0%)" in capsys.readouterr().out
+    main([*QUICK, "--corruptions", "none"])
+    assert "label noise" not in capsys.readouterr().out
+
+
 def test_without_corruptions_only_clean_images_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
     main([*QUICK, "--corruptions", "none"])
     out = capsys.readouterr().out

@@ -237,3 +237,12 @@ def test_a_live_view_leaves_nothing_of_itself_behind() -> None:
     view.update()
     view.stop()
     assert file.getvalue().endswith("\x1b[2K")
+
+
+def test_a_trial_after_its_last_epoch_is_being_evaluated() -> None:
+    progress = make_progress(epochs=2)
+    progress.start(Suggestion(trial_id="t", arm=Arm("bsd", Condition(kind="none")), number=0, params={}, seed=0))
+    progress.epoch("t", make_epoch(2, epochs=2))
+    (line,) = (line for line in render(progress.render()) if "bsd/none #0" in line)
+    assert "evaluating" in line
+    assert "2/2" not in line

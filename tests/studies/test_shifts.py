@@ -30,9 +30,10 @@ def test_nothing_is_perturbed_unless_asked_for() -> None:
     assert make_spec(evaluate={"severities": 3}).evaluate.perturbations == []
 
 
+@pytest.mark.parametrize("fields", [{}, {"official": None}])
 @pytest.mark.parametrize("given", ["official", ["official"]])
-def test_official_means_all_corruptions_and_the_released_files(given: Any) -> None:
-    evaluate = make_spec(evaluate={"corruptions": given}).evaluate
+def test_official_means_all_corruptions_and_the_released_files(given: Any, fields: dict[str, Any]) -> None:
+    evaluate = make_spec(evaluate={"corruptions": given, **fields}).evaluate
     assert evaluate.official == "auto"
     assert evaluate.corruptions == list(CORRUPTIONS)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +12,8 @@ import numpy as np
 
 from bsd_core.data.images import Int64
 from bsd_core.data.label_noise.record import NoiseRecord
-from bsd_core.errors import DataError, StorageError, one_line, shown
+from bsd_core.errors import DataError, one_line, shown
+from bsd_core.whole_file import write_whole
 
 _KEY: Final = b"label_noise"  # of the file's metadata
 _COLUMNS: Final = ("row", "true_label", "given_label")
@@ -74,18 +73,7 @@ def save_labels(path: Path, splits: Mapping[str, SplitLabels], record: NoiseReco
         "given_label": pa.array(np.concatenate([part.given for part in parts]), type=pa.int64()),
     }
     table = pa.table(columns).replace_schema_metadata({_KEY: json.dumps(asdict(record)).encode()})
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
+    write_whole(path, lambda file: pq.write_table(table, file))
 
 
 def load_labels(path: Path, splits: Mapping[str, tuple[Int64, Int64]], *, n_classes: int) -> tuple[dict[str, Int64], NoiseRecord]:
