@@ -13,6 +13,29 @@ from studies.field_types import Text, listed, unique
 from studies.recipe import Count, Strict
 
 
+def corruption_names(names: list[str]) -> list[str]:
+    """The corruptions that a list of names, `main`, `all` or `none` means."""
+    from bsd_core.robustness.corruptions import CORRUPTIONS
+    from bsd_core.robustness.corruptions.severities import MAIN
+
+    return chosen_names("corruption", names, {"all": CORRUPTIONS, "main": MAIN})
+
+
+def perturbation_names(names: list[str]) -> list[str]:
+    """The perturbations that a list of names, `main`, `all` or `none` means."""
+    from bsd_core.robustness.perturbations import MAIN_PERTURBATIONS, PERTURBATIONS
+
+    return chosen_names("perturbation", names, {"all": PERTURBATIONS, "main": MAIN_PERTURBATIONS})
+
+
+def check_severities(severities: list[int]) -> list[int]:
+    """Each of 1 to 5, once."""
+    for severity in severities:
+        if severity not in (1, 2, 3, 4, 5):
+            raise ConfigError(f"A severity is 1, 2, 3, 4 or 5, but got {severity}.")
+    return unique("severity", severities)
+
+
 class Evaluate(Strict):
     """What a trained network is shown besides clean images."""
 
@@ -49,19 +72,14 @@ class Evaluate(Strict):
     @field_validator("corruptions")
     @classmethod
     def _known_corruptions(cls, names: list[str]) -> list[str]:
-        from bsd_core.robustness.corruptions import CORRUPTIONS
-        from bsd_core.robustness.corruptions.severities import MAIN
-
         if "official" in names:
             raise ConfigError("`official` stands alone, but the list also names other corruptions.")
-        return chosen_names("corruption", names, {"all": CORRUPTIONS, "main": MAIN})
+        return corruption_names(names)
 
     @field_validator("perturbations")
     @classmethod
     def _known_perturbations(cls, names: list[str]) -> list[str]:
-        from bsd_core.robustness.perturbations import MAIN_PERTURBATIONS, PERTURBATIONS
-
-        return chosen_names("perturbation", names, {"all": PERTURBATIONS, "main": MAIN_PERTURBATIONS})
+        return perturbation_names(names)
 
     @field_validator("frost_folder", "official")
     @classmethod
@@ -81,7 +99,4 @@ class Evaluate(Strict):
     @field_validator("severities")
     @classmethod
     def _range(cls, severities: list[int]) -> list[int]:
-        for severity in severities:
-            if severity not in (1, 2, 3, 4, 5):
-                raise ConfigError(f"A severity is 1, 2, 3, 4 or 5, but got {severity}.")
-        return unique("severity", severities)
+        return check_severities(severities)

@@ -22,10 +22,12 @@ from pydantic import (
 from bsd_core.errors import ConfigError, unknown_name
 from search_spaces import SEARCH_SPACES, SHARED
 from studies.condition import Condition
+from studies.confirm_fields import Confirm, none_means_null
 from studies.field_types import Setting, Text, listed, unique
 from studies.objectives import Objectives
 from studies.recipe import Count, RecipeFields, Strict
 from studies.shifts import Evaluate
+from studies.stopping_fields import Stopping
 
 SEARCH_VARIANTS: Final = ("full", "method_only", "published")
 
@@ -54,15 +56,16 @@ class Augment(Strict):
 
 
 class Arm(NamedTuple):
-    """Method x condition: what has a search of its own."""
+    """Method x condition: what has a search of its own, by Optuna's sampler or, as a baseline, at random."""
 
     method: str
     condition: Condition
+    sampler: Literal["tpe", "random"] = "tpe"
 
     @property
     def name(self) -> str:
-        """`<method>/<condition>`."""
-        return f"{self.method}/{self.condition.name}"
+        """`<method>/<condition>`, and `/random` for a baseline."""
+        return f"{self.method}/{self.condition.name}{'/random' if self.sampler == 'random' else ''}"
 
 
 class StudySpec(RecipeFields):
@@ -126,7 +129,14 @@ class StudySpec(RecipeFields):
         default=list(Objectives()),
         description="what the search looks for: val_accuracy or val_corrupted_accuracy, up, and val_ece or val_corrupted_ece, down",
     )
-    trials: Count = Field(description="finished trials in every arm")
+    trials: Count = Field(description="finished trials in every arm; with `stopping`, its budget in full trainings")
+    stopping: Stopping = Field(default_factory=Stopping, description="whether trainings that fall behind end early: none, pareto_halving")
+    baseline: Literal["none", "random"] = Field(
+        default="none", description="random: every arm gets a twin that searches at random, to see what the search is worth"
+    )
+    confirm: Annotated[Confirm | None, BeforeValidator(none_means_null)] = Field(
+        default_factory=Confirm, description="what is trained again with fresh seeds and looked at on the test split; or none"
+    )
     augment: Annotated[
         Annotated[Literal["auto", "none"], Tag("_name")] | Annotated[Augment, Tag("_fields")],
         Discriminator(lambda value: "_fields" if isinstance(value, dict | Augment) else "_name"),
@@ -138,8 +148,14 @@ class StudySpec(RecipeFields):
 
     @property
     def arms(self) -> list[Arm]:
-        """Method x condition, conditions outermost."""
-        return [Arm(method, condition) for condition in self.conditions for method in self.methods]
+        """Method x condition, conditions outermost; then the baselines."""
+        arms = [Arm(method, condition) for condition in self.conditions for method in self.methods]
+        return arms + [arm._replace(sampler="random") for arm in arms] * (self.baseline == "random")
+
+    @property
+    def compared_arms(self) -> list[Arm]:
+        """Without the baselines."""
+        return [arm for arm in self.arms if arm.sampler != "random"]
 
     @property
     def targets(self) -> Objectives:

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from bsd_core.errors import ConfigError, nearest, one_line, printable, shown, unknown_name
 from studies.condition import Condition
+from studies.confirm_fields import Confirm
 from studies.recipe import RecipeFields
 from studies.shifts import Evaluate
 from studies.spec import Augment, StudySpec
+from studies.stopping_fields import Stopping
 from studies.yaml_strict import parse_yaml
 
 STUDY_FOLDER: Final = Path(__file__).parent
@@ -76,7 +78,7 @@ def check_spec(document: dict[str, Any], *, where: str) -> StudySpec:
         raise ConfigError(printable(f"{where}: {_first_problem(error)}")) from None
 
 
-_NESTED: Final[dict[str, type[BaseModel]]] = {"evaluate": Evaluate, "augment": Augment}
+_NESTED: Final[dict[str, type[BaseModel]]] = {"evaluate": Evaluate, "augment": Augment, "confirm": Confirm, "stopping": Stopping}
 
 
 def _apply_override(document: dict[str, Any], override: str) -> None:
@@ -96,7 +98,8 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
     target = document
     for parent in [top, *rest][:-1]:
         if not isinstance(target.get(parent), dict):
-            target[parent] = {}
+            short = target.get(parent)
+            target[parent] = {"kind": short} if parent == "stopping" and isinstance(short, str) else {}
         target = target[parent]
     target[[top, *rest][-1]] = parse_yaml(text, where=f"override {shown(key)}")
 
@@ -109,11 +112,13 @@ def field_documentation() -> list[tuple[str, str, str]]:
         ("evaluate.", Evaluate),
         ("conditions[].", Condition),
         ("augment.", Augment),
+        ("confirm.", Confirm),
+        ("stopping.", Stopping),
     ]
     for prefix, model in models:
         # What the study asks comes before how its networks are trained.
         for name, info in sorted(model.model_fields.items(), key=lambda item: item[0] in RecipeFields.model_fields):
-            if prefix + name == "evaluate":
+            if prefix + name in ("evaluate", "confirm", "stopping"):
                 continue
             default = "required" if info.is_required() else json.dumps(info.default)
             rows.append((prefix + name, default, info.description or ""))
@@ -151,7 +156,7 @@ def _is_union_tag(part: object) -> bool:
 
 
 def _fields_of(place: tuple[int | str, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {"evaluate": Evaluate, "conditions": Condition, "augment": Augment}
+    models: dict[str, type[BaseModel]] = {**_NESTED, "conditions": Condition}
     return list(models[str(place[0])].model_fields if place and str(place[0]) in models else StudySpec.model_fields)
 
 

@@ -44,6 +44,7 @@ def make_document(**changes: Any) -> dict[str, Any]:
         "batch_size": 64,
         "validation_labels": "clean",
         "evaluate": {"corruptions": "none"},
+        "confirm": "none",
         **changes,
     }
     return {name: value for name, value in document.items() if value is not None}

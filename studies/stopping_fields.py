@@ -1,0 +1,37 @@
+"""The field `stopping` of a study file: whether trainings that fall behind are ended early."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import Field, field_validator, model_validator
+
+from bsd_core.errors import unknown_name
+from studies.recipe import Count, Strict
+
+STOPPING: Final = ("none", "pareto_halving")
+
+
+class Stopping(Strict):
+    """Early stopping inside an arm; short form: its kind alone."""
+
+    kind: str = Field(
+        default="none",
+        description="none: every trial trains to its end; pareto_halving: only the best 1/reduction by (error, NLL) go on past a rung; "
+        "`trials` is then each arm's budget in full trainings, so arms are equal in epochs",
+    )
+    reduction: Annotated[int, Field(ge=2, le=64)] = Field(default=3, description="one of so many goes on past each rung")
+    first_rung: Count | None = Field(default=None, description="epochs before a trial can be stopped; null: epochs / reduction^2")
+    audit: float = Field(default=0.1, ge=0, le=1, description="share of the stopped trials that run to their end, to see what was lost")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, kind: str) -> str:
+        if kind not in STOPPING:
+            raise unknown_name("kind of stopping", kind, STOPPING)
+        return kind
