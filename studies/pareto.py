@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 
-def _costs(accuracy: Any, ece: Any) -> npt.NDArray[np.float64]:
-    """(N, 2): minus accuracy and ECE, both to be minimised: the one place where a direction is turned."""
+def costs(accuracy: Any, ece: Any) -> npt.NDArray[np.float64]:
+    """(N, 2): minus accuracy and ECE, both to be minimised: the one place where a direction is turned.
+
+    Raises:
+        ValueError: shapes differ.
+    """
     accuracy = np.asarray(accuracy, dtype=np.float64)
     ece = np.asarray(ece, dtype=np.float64)
     if accuracy.ndim != 1 or accuracy.shape != ece.shape:
@@ -33,11 +37,11 @@ def non_dominated(accuracy: Any, ece: Any) -> npt.NDArray[np.bool_]:
     Raises:
         ValueError: shapes differ.
     """
-    costs = _costs(accuracy, ece)
-    finite = np.isfinite(costs).all(axis=1)
-    front = np.zeros(len(costs), dtype=bool)
+    points = costs(accuracy, ece)
+    finite = np.isfinite(points).all(axis=1)
+    front = np.zeros(len(points), dtype=bool)
     if finite.any():
-        front[finite] = moocore.is_nondominated(costs[finite], keep_weakly=True)
+        front[finite] = moocore.is_nondominated(points[finite], keep_weakly=True)
     return front
 
 
@@ -55,7 +59,34 @@ def hypervolume(accuracy: Any, ece: Any, *, reference: tuple[float, float] = (0.
     Raises:
         ValueError: shapes differ.
     """
-    costs = _costs(accuracy, ece)
+    points = costs(accuracy, ece)
     corner = np.array([-reference[0], reference[1]])
-    inside = costs[np.isfinite(costs).all(axis=1) & (costs < corner).all(axis=1)]
+    inside = points[np.isfinite(points).all(axis=1) & (points < corner).all(axis=1)]
     return float(moocore.hypervolume(inside, ref=corner)) if len(inside) else 0.0
+
+
+def crowding_distance(front: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How far the neighbours of each point are apart on its front, summed over objectives, each as a share of the front's width.
+
+    Args:
+        front: (N, M) finite points of which none dominates another, all objectives down: `costs(accuracy, ece)` of a front, say.
+
+    Returns:
+        (N,) infinity for the ends of every objective. An objective in which all are equal adds nothing.
+
+    Raises:
+        ValueError: a value is not finite.
+
+    References:
+        Deb et al., IEEE Transactions on Evolutionary Computation 2002 (NSGA-II).
+    """
+    if not np.isfinite(front).all():
+        raise ValueError("A crowding distance is of finite points, but got NaN or infinity. Pass members of a front only.")
+    distance = np.zeros(len(front))
+    for values in front.T if len(front) else ():
+        order = np.argsort(values, kind="stable")
+        ordered = values[order]
+        if (width := ordered[-1] - ordered[0]) > 0:
+            distance[order[1:-1]] += (ordered[2:] - ordered[:-2]) / width
+        distance[order[[0, -1]]] = np.inf
+    return distance

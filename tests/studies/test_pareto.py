@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.pareto import hypervolume, non_dominated
+from studies.pareto import costs, crowding_distance, hypervolume, non_dominated
 from tests._dummies import PROPERTY, load_golden
 
 # Few distinct values, so that ties and duplicates are common.
@@ -114,3 +114,35 @@ def test_the_order_of_points_does_not_matter(points: list[tuple[float, float]], 
     before = non_dominated(accuracy, ece)
     assert non_dominated(accuracy[order], ece[order]).tolist() == before[order].tolist()
     assert hypervolume(accuracy[order], ece[order]) == pytest.approx(hypervolume(accuracy, ece))
+
+
+def test_the_crowding_distance_by_hand() -> None:
+    # Both objectives are 0.4 wide. The third lies between the first and the last, the last between the third and the second.
+    distance = crowding_distance(costs([0.5, 0.9, 0.6, 0.8], [0.02, 0.42, 0.10, 0.12]))
+    assert distance == pytest.approx([math.inf, math.inf, 0.3 / 0.4 + 0.1 / 0.4, 0.3 / 0.4 + 0.32 / 0.4])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_the_ends_of_a_front_are_not_crowded(n: int) -> None:
+    assert crowding_distance(costs([0.5, 0.6][:n], [0.1, 0.2][:n])).tolist() == [math.inf] * n
+
+
+def test_of_equal_points_all_but_the_ends_are_crowded() -> None:
+    assert sorted(crowding_distance(costs([0.5] * 4, [0.1] * 4)).tolist()) == [0, 0, math.inf, math.inf]
+
+
+def test_a_crowding_distance_needs_finite_points() -> None:
+    with pytest.raises(ValueError, match=r"finite points, but got NaN or infinity\. Pass members of a front only"):
+        crowding_distance(costs([0.5, math.nan], [0.1, 0.2]))
+
+
+@PROPERTY
+@given(st.sets(st.integers(0, 40), min_size=3, max_size=9), st.sets(st.integers(0, 40), min_size=9, max_size=9))
+def test_the_crowding_distance_is_the_half_perimeter_of_the_box_between_neighbours(first: set[int], second: set[int]) -> None:
+    accuracy, ece = sorted(first), sorted(second)[: len(first)]
+    for place, distance in enumerate(crowding_distance(costs(accuracy, ece))):
+        if place in (0, len(accuracy) - 1):
+            assert distance == math.inf
+        else:
+            width, height = accuracy[place + 1] - accuracy[place - 1], ece[place + 1] - ece[place - 1]
+            assert distance == pytest.approx(width / (accuracy[-1] - accuracy[0]) + height / (ece[-1] - ece[0]))
