@@ -39,7 +39,7 @@ def test_an_audited_trial_that_diverged_reached_nothing() -> None:
 
 
 def test_arms_are_judged_by_themselves_and_by_the_objectives_of_the_study() -> None:
-    corrupted = {"arm": "cs_kd/none", "objectives": "val_corrupted_accuracy, val_ece"}
+    corrupted: dict[str, Any] = {"arm": "cs_kd/none", "objectives": "val_corrupted_accuracy, val_ece"}
     rows = [
         *FRONT,
         trial("complete", 0.9, 0.1, val_corrupted_accuracy=0.5, **corrupted),
