@@ -24,6 +24,7 @@ from bsd_core.robustness.official import OfficialCorruptions
 from bsd_core.robustness.perturbations import PERTURBATIONS, frames, is_noise, n_frames
 
 Row = dict[str, Any]
+Observer = Callable[[Row, Tensor, Tensor, Tensor], None]  # split, shift, name and severity; rows (n,); labels (n,); logits (n, K)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +128,21 @@ def _finite(logits: Tensor) -> Tensor:
     return logits.double()
 
 
+def as_stored(logits: Tensor) -> Tensor:
+    """Logits in two bytes each: less their row's largest, which softmax does not see, so the digits go where probabilities are.
+
+    The largest stays the largest; probabilities change by a factor of 1 + 2^-11 |logit difference| at most.
+
+    Args:
+        logits: (N, K), finite.
+
+    Returns:
+        (N, K) float16, at most 0, finite.
+    """
+    lowest = torch.finfo(torch.float16).min
+    return (logits - logits.amax(1, keepdim=True)).clamp(min=lowest).half()
+
+
 def steadiness(
     model: nn.Module, images: Images, normaliser: Normaliser, name: str, *, rows: Tensor, seed: int, batch_size: int = 512
 ) -> Row:
@@ -220,6 +236,7 @@ def evaluate(
     shifted_rows: Tensor | None = None,
     temperature: float | None = None,
     official: OfficialCorruptions | None = None,
+    observe: Observer | None = None,
 ) -> tuple[list[Row], list[Row]]:
     """Measure a trained network on one split.
 
@@ -233,6 +250,8 @@ def evaluate(
         shifted_rows: rows of `images` that are corrupted and perturbed; all where None.
         temperature: for `ece_temperature_scaled`; fitted on the clean images by the first labels where None.
         official: released corrupted copies of `images`, which must be the test split they were made of; ours where None.
+        observe: shown every set of logits but those of sequences. With it all of these metrics are of logits `as_stored`, so that an
+            observer that stores them stores exactly what was measured.
 
     Returns:
         Rows of `evaluations` and of `reliability`, without trial columns. With a temperature fitted on the same images,
@@ -246,10 +265,16 @@ def evaluate(
         evaluations.append({**key, **measure(logits, targets, temperature=scale)})
         bins.extend({**key, **row} for row in reliability(logits, targets))
 
-    logits = predict(model, images, normaliser)
+    def predicted(rows: Tensor | None = None, change: Callable[[Tensor, Tensor], Tensor] | None = None) -> Tensor:
+        logits = predict(model, images, normaliser, rows=rows, change=change)
+        return logits if observe is None else as_stored(logits).double()
+
+    logits = predicted()
     (split, targets), *others = labels.items()
     scale = calibration.fit_temperature(logits, targets) if temperature is None else temperature
     add(split, "clean", "clean", 0, logits, targets)
+    if observe is not None:
+        observe({"split": split, "shift": "clean", "name": "clean", "severity": 0}, torch.arange(len(images)), targets, logits)
     for other, other_targets in others:
         add(other, "clean", "clean", 0, logits, other_targets)
     rows = torch.arange(len(images), device=images.device) if shifted_rows is None else shifted_rows
@@ -261,7 +286,10 @@ def evaluate(
                     return official.images(name, severity, some.cpu().numpy()).to(pixels.device)
                 return corrupt(pixels, name, severity, seed=plan.seed, indices=some, frost=plan.frost)
 
-            add(split, "corruption", name, severity, predict(model, images, normaliser, rows=rows, change=corrupted), targets[rows])
+            logits = predicted(rows, corrupted)
+            add(split, "corruption", name, severity, logits, targets[rows])
+            if observe is not None:
+                observe({"split": split, "shift": "corruption", "name": name, "severity": severity}, rows, targets[rows], logits)
     for name in plan.perturbations:
         key = {"split": split, "shift": "perturbation", "name": name, "severity": 1}
         evaluations.append({**key, **steadiness(model, images, normaliser, name, rows=rows, seed=plan.seed)})

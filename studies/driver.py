@@ -4,36 +4,63 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
 
 from studies.ledger import Event, Ledger
+from studies.predictions import Prediction, write_predictions
 from studies.progress import StudyProgress, View
-from studies.search import StudySearch, Suggestion, end_outcome, split_params
+from studies.search import Outcome, Suggestion, split_params
+
+
+class TrialSource(Protocol):
+    """Hands out trials and takes in how they ended: the search, or the confirm phase."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to hand out and nothing runs."""
+
+    def next(self) -> Suggestion | None:
+        """The next trial, or None while there is nothing to start."""
+
+    def finish(self, suggestion: Suggestion, end: Mapping[str, Any]) -> Outcome:
+        """Record the `end` event of a trial; what it means."""
+
+    def give_back(self, suggestion: Suggestion) -> None:
+        """The process of a trial died: hand it out again as it was."""
+
+    def replay(self, events: Iterable[Mapping[str, Any]]) -> list[tuple[str, Outcome]]:
+        """Take in an earlier process's ledger: (arm, outcome) of its finished trials."""
 
 
 class StudyDriver:
-    """The driver's side of all trials.
+    """The driver's side of all trials of a phase.
 
     Args:
-        search: hands out settings and takes in results.
+        source: hands out trials and takes in results.
         ledger: where everything is written before anyone is told.
         progress, view: what the user sees.
+        predictions: folder for the logits that trials send; without one they are dropped.
     """
 
-    def __init__(self, search: StudySearch, ledger: Ledger, progress: StudyProgress, view: View) -> None:
-        self.search, self.ledger, self.progress, self.view = search, ledger, progress, view
+    def __init__(
+        self, source: TrialSource, ledger: Ledger, progress: StudyProgress, view: View, *, predictions: Path | None = None
+    ) -> None:
+        self.source, self.ledger, self.progress, self.view = source, ledger, progress, view
+        self._predictions = predictions
         self._suggestions: dict[str, Suggestion] = {}  # by Tune's id of the trial
         self._ends: dict[str, Event] = {}
         self._deaths: Counter[str] = Counter()  # by our id: processes that a trial lost for good
 
     def replay(self, events: list[Event]) -> None:
         """Take in an earlier process's ledger."""
-        for arm, outcome in self.search.replay(events):
+        for arm, outcome in self.source.replay(events):
             self.progress.end(None, arm, outcome.values)
 
     def suggest(self, tune_id: str) -> dict[str, Any] | None:
         """The configuration of one more trial, or None while there is nothing to start."""
-        suggestion = self.search.next()
+        suggestion = self.source.next()
         if suggestion is None:
             return None
         self._suggestions[tune_id] = suggestion
@@ -41,37 +68,34 @@ class StudyDriver:
         self.ledger.append(
             {
                 "event": "suggest",
-                "phase": "search",
+                "phase": suggestion.phase,
                 "arm": suggestion.arm.name,
                 "method": suggestion.arm.method,
                 "condition": condition.name,
+                "sampler": suggestion.arm.sampler,
                 "noise_kind": condition.kind,
                 "noise_rate": condition.rate if condition.exact else None,  # None: the trial counts
                 "trial_id": suggestion.trial_id,
                 "trial_number": suggestion.number,
                 "seed": suggestion.seed,
                 "params": suggestion.params,
+                "confirms": suggestion.confirms,
+                "replicate": suggestion.replicate,
+                "noise_seed": suggestion.noise_seed,
             }
         )
         self.progress.start(suggestion)
         self.view.update()
-        shared, own = split_params(suggestion.params)
-        task = {
-            "trial_id": suggestion.trial_id,
-            "method": suggestion.arm.method,
-            "condition": condition.name,
-            "settings": own,
-            "seed": suggestion.seed,
-            **shared,
-        }
-        return {"task": task}
+        return {"task": trial_task(suggestion)}
 
     def trial_name(self, tune_id: str) -> str:
         """Our id of a trial."""
         return self._suggestions[tune_id].trial_id
 
-    def receive(self, tune_id: str, message: str) -> None:
-        """Events of a trial, as its process sent them."""
+    def receive(self, tune_id: str, message: str, predictions: list[Prediction] | None = None) -> None:
+        """Events of a trial, as its process sent them, and its predictions, which are on the disk before its end is."""
+        if predictions and self._predictions is not None:
+            write_predictions(self._predictions / f"{self.trial_name(tune_id)}.parquet", predictions)
         epochs = []
         for event in json.loads(message):
             if event["event"] == "epoch":
@@ -101,19 +125,33 @@ class StudyDriver:
             # Tune retries a process that dies while it trains, but not one that dies between two trials; so we do, too.
             self._deaths[suggestion.trial_id] += died
             if died and self._deaths[suggestion.trial_id] <= _RETRIES:
-                self.search.arms[suggestion.arm.name].give_back(suggestion.number, suggestion.params)
+                self.source.give_back(suggestion)
                 self.progress.drop(suggestion.trial_id)
                 self.view.note(f"{suggestion.trial_id}: its process died; it starts again")
                 return
             reason = "the trial's process died or could not start, more often than it may" if died else "the trial ended without a result"
             self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": f"{reason}; see run.log"})
         end = self._ends.pop(tune_id)
-        outcome = end_outcome(end, self.search.spec.targets)
-        self.search.tell(suggestion.arm.name, suggestion.number, outcome)
+        outcome = self.source.finish(suggestion, end)
         self.progress.end(suggestion.trial_id, suggestion.arm.name, outcome.values)
         if outcome.values is None:
             self.view.note(f"{suggestion.trial_id} failed: {end['error']}")
         self.view.update()
+
+
+def trial_task(suggestion: Suggestion) -> dict[str, Any]:
+    """The fields of a TrialTask."""
+    shared, own = split_params(suggestion.params)
+    return {
+        "trial_id": suggestion.trial_id,
+        "method": suggestion.arm.method,
+        "condition": suggestion.arm.condition.name,
+        "settings": own,
+        "seed": suggestion.seed,
+        "replicate": suggestion.replicate,
+        "temperature": suggestion.temperature,
+        **shared,
+    }
 
 
 _RETRIES = 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -85,7 +86,7 @@ def collect_front(trials: pa.Table, evaluations: pa.Table, *, arms: list[str] | 
     Raises:
         ValueError: the trials table has no row.
     """
-    rows = [row for row in trials.to_pylist() if row["phase"] == "search"]
+    rows = [row for row in trials.to_pylist() if row["phase"] == "search" and row["sampler"] != "random"]
     if not rows:
         raise ValueError("The trials table has no row of phase search.")
     first = rows[0]
@@ -109,7 +110,8 @@ def collect_front(trials: pa.Table, evaluations: pa.Table, *, arms: list[str] | 
             hypervolume=hypervolume(*columns(finished)),
         )
         conditions.setdefault(condition, []).append(front)
-    shown = evaluations.select(["trial_id", "split", "shift", "n"]).to_pylist()
+    searched = pc.equal(evaluations["phase"], "search")
+    shown = evaluations.filter(searched).select(["trial_id", "split", "shift", "n"]).to_pylist()
     clean = [row for row in shown if (row["split"], row["shift"]) == ("val", "clean")]
     corrupted = [row for row in shown if row["shift"] == "corruption"]
     return FrontInfo(

@@ -1,6 +1,7 @@
 """The run's ledger: one JSON object a line, only ever appended to. It is the truth; tables are built from it.
 
-Events: `suggest` (a trial was handed out), `epochs` (rows of one trial), `end` (a trial ended; synced to disk before the search is told).
+Events: `suggest` (a trial was handed out), `epochs` (rows of one trial), `end` (a trial ended; synced to disk before the search is told),
+`confirm` (settings were chosen, and the test split opened).
 """
 
 from __future__ import annotations
@@ -112,6 +113,7 @@ _NEEDS: dict[str, dict[str, type]] = {
         "params": dict,
     },
     "epochs": {"trial_id": str, "rows": list},
+    "confirm": {"chosen": dict, "opened": str, "test_fingerprint": str},
     "end": {"trial_id": str, "state": str, "metrics": dict, "evaluations": list, "reliability": list},
 }
 
@@ -121,5 +123,8 @@ def _is_whole(event: Event) -> bool:
     if not isinstance(kind, str) or not all(isinstance(event.get(name), type_) for name, type_ in _NEEDS.get(kind, {}).items()):
         return False
     if kind == "end" and event["state"] == "complete":
-        return all(isinstance(event["metrics"].get(name), int | float) for name in ("val_accuracy", "val_ece"))
+        metrics = event["metrics"]
+        return any(
+            all(isinstance(metrics.get(f"{split}_{name}"), int | float) for name in ("accuracy", "ece")) for split in ("val", "test")
+        )
     return True

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +23,7 @@ from bsd_core.seeds import derive_seed
 from studies.noise import noise_of
 from studies.search import ArmSpace, split_params
 from studies.spec import Augment, StudySpec
-from studies.trial import SearchData, TrialSettings
+from studies.trial_data import SearchData, TrialSettings, fingerprint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +33,9 @@ class PreparedStudy:
     Attributes:
         data: what trials of the search phase see.
         settings: what all trials share.
-        n_test: test images, which the search never sees.
+        source: all official images, the test split among them; it never leaves the driver's process before the confirm phase.
+        splits: the training and validation images with their places in the official training set.
         n_parameters: of the network.
-        rows: by split (train, val), the images' rows in the official training set.
         data_fingerprint: of training and validation images with their true labels.
         noise_fingerprints: by condition, of the given labels.
         noise_records: by condition, where they come from.
@@ -46,13 +44,23 @@ class PreparedStudy:
 
     data: SearchData
     settings: TrialSettings
-    n_test: int
+    source: Source
+    splits: dict[str, Split]
     n_parameters: int
-    rows: dict[str, Int64]
     data_fingerprint: str
     noise_fingerprints: dict[str, str]
     noise_records: dict[str, NoiseRecord]
     frost_fingerprint: str | None
+
+    @property
+    def n_test(self) -> int:
+        """Test images, which the search never sees."""
+        return len(self.source.test)
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the pixels of all splits."""
+        return sum(images.images.nbytes for images in (self.splits["train"].images, self.splits["val"].images, self.source.test))
 
 
 def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
@@ -77,14 +85,15 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
         noise = noise_of(spec, condition, source)
         labels, records[condition.name] = given_labels(noise, splits, official=source.train.targets, seed=spec.seed)
         given[condition.name] = (labels["train"], labels["val"])
-    if spec.evaluate.official is not None:
+    if spec.evaluate.official is not None and spec.confirm is not None:
         _check_official(spec.evaluate.official, spec, source)
     settings = _settings(spec, source.augment)
     frost_folder = spec.evaluate.frost_folder
-    settings.evaluation.check(channels=train.channels, image_size=train.image_size)
-    fingerprint = f"{train.fingerprint()}{val.fingerprint()}"
-    noises = {name: _fingerprint(*labels) for name, labels in given.items()}
-    shifted_rows = _shifted_rows(spec, val)
+    for plan in (settings.evaluation, *([confirm_plan(spec)] if spec.confirm else [])):
+        plan.check(channels=train.channels, image_size=train.image_size)
+    images_fingerprint = f"{train.fingerprint()}{val.fingerprint()}"
+    noises = {name: fingerprint(*labels) for name, labels in given.items()}
+    shifted_rows = shifted_rows_of(val.targets, spec.evaluate.images, seed=derive_seed(spec.seed, "shifted"))
     data = SearchData(
         train_images=train.images,
         train_targets=train.targets,
@@ -93,15 +102,15 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
         given=given,
         shifted_rows=shifted_rows,
         n_classes=train.n_classes,
-        fingerprint=_fingerprint(np.frombuffer(f"{fingerprint}{noises}".encode(), dtype=np.uint8), shifted_rows),
+        fingerprint=fingerprint(np.frombuffer(f"{images_fingerprint}{noises}".encode(), dtype=np.uint8), shifted_rows),
     )
     return PreparedStudy(
         data=data,
         settings=settings,
-        n_test=len(source.test),
+        source=source,
+        splits=splits,
         n_parameters=_try_model(spec, train),
-        rows={name: split.rows for name, split in splits.items()},
-        data_fingerprint=fingerprint,
+        data_fingerprint=images_fingerprint,
         noise_fingerprints=noises,
         noise_records=records,
         frost_fingerprint=None if frost_folder is None else FrostTextures.from_folder(frost_folder).fingerprint(),
@@ -110,13 +119,18 @@ def prepare(spec: StudySpec, *, download: bool | None = None) -> PreparedStudy:
 
 def _check_official(place: str, spec: StudySpec, source: Source) -> None:
     """Whether every released file that the study will want is there and fits the test split."""
-    folder = official_folder(spec.dataset, spec.data_dir) if place == "auto" else Path(place)
+    folder = official_place(place, spec)
     try:
         official = OfficialCorruptions.open(folder, source.test.targets, clean=source.test.images)
-        for name in spec.evaluate.corruptions:
+        for name in confirm_plan(spec).corruptions:
             official.images(name, 1, slice(0, 1))
     except MissingDataError as error:  # of the data set itself, `describe` tells more than that
         raise ConfigError(f"evaluate.official: {error}") from error
+
+
+def official_place(place: str, spec: StudySpec) -> Path:
+    """The folder of released corrupted images that a study names."""
+    return official_folder(spec.dataset, spec.data_dir) if place == "auto" else Path(place)
 
 
 def _splits(spec: StudySpec, source: Source) -> dict[str, Split]:
@@ -142,17 +156,30 @@ def save_noise(folder: Path, spec: StudySpec, prepared: PreparedStudy) -> None:
             continue
         train, val = data.given[condition.name]
         splits = {
-            "train": SplitLabels(prepared.rows["train"], data.train_targets, train),
-            "val": SplitLabels(prepared.rows["val"], data.val_targets, val),
+            "train": SplitLabels(prepared.splits["train"].rows, data.train_targets, train),
+            "val": SplitLabels(prepared.splits["val"].rows, data.val_targets, val),
         }
         save_labels(folder / f"{condition.name}.parquet", splits, prepared.noise_records[condition.name])
 
 
-def _shifted_rows(spec: StudySpec, val: ImageSet) -> Int64:
-    wanted = spec.evaluate.images
-    if wanted is None or wanted >= len(val):
-        return np.arange(len(val))
-    return stratified_split(val.targets, wanted, seed=derive_seed(spec.seed, "shifted"))[1]
+def confirm_plan(spec: StudySpec) -> EvaluationPlan:
+    """What networks of the confirm phase are shown of the test split."""
+    confirm = spec.confirm
+    assert confirm is not None
+    return EvaluationPlan(
+        corruptions=tuple(confirm.corruptions),
+        severities=tuple(confirm.severities),
+        perturbations=tuple(spec.evaluate.perturbations if confirm.perturbations is None else confirm.perturbations),
+        seed=derive_seed(spec.seed, "corruptions", "test"),
+        frost_folder=spec.evaluate.frost_folder if "frost" in confirm.corruptions else None,
+    )
+
+
+def shifted_rows_of(targets: Int64, wanted: int | None, *, seed: int) -> Int64:
+    """Rows of a split that are corrupted: all, or a stratified subset of so many."""
+    if wanted is None or wanted >= len(targets):
+        return np.arange(len(targets))
+    return stratified_split(targets, wanted, seed=seed)[1]
 
 
 def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
@@ -224,10 +251,3 @@ def _try_model(spec: StudySpec, train: ImageSet) -> int:
         except (RuntimeError, ValueError, MemoryError) as error:
             raise ConfigError(f"{method}: {one_line(error)}") from error
     return n_parameters(network)
-
-
-def _fingerprint(*arrays: Any) -> str:
-    digest = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -34,6 +35,7 @@ class ArmProgress:
     """Results of one arm so far."""
 
     epochs: int  # of a trial
+    wanted: int  # finished trials
     points: list[tuple[float, float]] = field(default_factory=list)  # (accuracy, ece): one append, so a drawing thread sees whole points
     failed: int = 0
 
@@ -49,15 +51,15 @@ class StudyProgress:
 
     Args:
         title: of the run.
-        arms: names in the study's order.
-        trials: finished trials wanted in each arm.
+        arms: by name, in the study's order, the finished trials wanted.
         epochs: of a trial, unless its own rows say otherwise (a budget of images gives methods different numbers of epochs).
         slots: trials that run at once.
+        points: what the pairs of accuracy and ECE in the last table are.
     """
 
-    def __init__(self, title: str, arms: list[str], *, trials: int, epochs: int, slots: int) -> None:
-        self.title, self.trials, self.epochs, self.slots = title, trials, epochs, slots
-        self.arms = {arm: ArmProgress(epochs) for arm in arms}
+    def __init__(self, title: str, arms: Mapping[str, int], *, epochs: int, slots: int, points: str = "front so far") -> None:
+        self.title, self.epochs, self.slots, self._points = title, epochs, slots, points
+        self.arms = {arm: ArmProgress(epochs, wanted) for arm, wanted in arms.items()}
         self.running: dict[str, RunningTrial] = {}
         self.started = time.monotonic()
         self._epochs_done = 0
@@ -66,7 +68,7 @@ class StudyProgress:
     @property
     def total(self) -> int:
         """Finished trials wanted in all."""
-        return self.trials * len(self.arms)
+        return sum(arm.wanted for arm in self.arms.values())
 
     @property
     def finished(self) -> int:
@@ -110,7 +112,7 @@ class StudyProgress:
         if self._first_epoch is None or self._epochs_done < 3 * self.slots:
             return None
         elapsed = time.monotonic() - self._first_epoch
-        missing: int = sum((self.trials - len(arm.points)) * arm.epochs for arm in self.arms.values())
+        missing: int = sum((arm.wanted - len(arm.points)) * arm.epochs for arm in self.arms.values())
         missing -= sum(trial.latest.get("epoch", 0) for trial in self._running())
         return elapsed / self._epochs_done * max(0, missing)
 
@@ -142,14 +144,14 @@ class StudyProgress:
         return table
 
     def _front_table(self) -> Table:
-        table = _grid("front so far: acc/ECE %", "done", "")
+        table = _grid(f"{self._points}: acc/ECE %", "done", "")
         table.columns[2].justify = "left"
         for name, arm in list(self.arms.items()):
             front = arm.front()
             shown = "  ".join(f"{accuracy * 100:.1f}/{ece * 100:.1f}" for accuracy, ece in front[:3])
             more = f"  +{len(front) - 3}" if len(front) > 3 else ""
             failed = f"  {arm.failed} failed" if arm.failed else ""
-            table.add_row(Text(name), f"{len(arm.points)}/{self.trials}", Text(shown + more + failed))
+            table.add_row(Text(name), f"{len(arm.points)}/{arm.wanted}", Text(shown + more + failed))
         return table
 
 

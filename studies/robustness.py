@@ -22,30 +22,38 @@ BASE_METHOD: Final = "cross_entropy"
 
 
 def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]]) -> None:
-    """Fill `val_corruption_error_vs_cross_entropy` of finished trials, in place.
+    """Fill `val_` and `test_corruption_error_vs_cross_entropy` of finished trials, in place.
 
-    The base of a phase and condition is the finished cross-entropy trial that is best in the study's first objective (ties: in the
-    second), so the row that `collect_robustness` shows of cross-entropy is 1. A corruption on which it makes no error, as small validation
-    splits have, is left out of the mean: nothing can be divided by it. The published mCE divides by AlexNet's errors on ImageNet-C, which
-    say nothing about small images.
+    The base of a condition is the finished cross-entropy trial of the search that is best in the study's first objective (ties: in the
+    second), so the row that `collect_robustness` shows of cross-entropy is 1; on test images, the training with the same fresh seed that
+    confirms this trial. A corruption on which the base makes no error, as small splits have, is left out of the mean: nothing can be
+    divided by it. The published mCE divides by AlexNet's errors on ImageNet-C, which say nothing about small images.
 
     Args:
         trials: rows of table `trials`, with their `objectives`.
         evaluations: by trial_id, rows of table `evaluations`.
     """
     finished = [row for row in trials if row["state"] == "complete"]
-    for phase, condition in {(row["phase"], row["condition"]) for row in finished}:
-        members = [row for row in finished if (row["phase"], row["condition"]) == (phase, condition)]
-        bases = [row for row in members if row["method"] == BASE_METHOD]
+    for condition in {row["condition"] for row in finished}:
+        members = [row for row in finished if row["condition"] == condition]
+        searched = [row for row in members if row["phase"] == "search"]
+        bases = [row for row in searched if row["method"] == BASE_METHOD and row["sampler"] != "random"]
         if not bases:
             continue
         base = max(bases, key=_rank)
-        base_errors = error_grid(evaluations[base["trial_id"]])
-        for row in members:
-            errors = error_grid(evaluations[row["trial_id"]])
-            ratios = [sum(errors[name]) / sum(base) for name, base in base_errors.items() if name in errors and any(base)]
-            if ratios:
-                row["val_corruption_error_vs_cross_entropy"] = fmean(ratios)
+        _divide(searched, base, evaluations, "val")
+        for repeat in [row for row in members if row["confirms"] == base["trial_id"]]:
+            paired = [row for row in members if row["phase"] == "confirm" and row["replicate"] == repeat["replicate"]]
+            _divide(paired, repeat, evaluations, "test")
+
+
+def _divide(members: Sequence[Row], base: Row, evaluations: Mapping[str, Sequence[Row]], split: str) -> None:
+    base_errors = error_grid(evaluations[base["trial_id"]], split=split)
+    for row in members:
+        errors = error_grid(evaluations[row["trial_id"]], split=split)
+        ratios = [sum(errors[name]) / sum(base) for name, base in base_errors.items() if name in errors and any(base)]
+        if ratios:
+            row[f"{split}_corruption_error_vs_cross_entropy"] = fmean(ratios)
 
 
 def _rank(row: Row) -> tuple[float, float]:

@@ -19,10 +19,12 @@ from rich.text import Text
 
 from bsd_core.errors import DataError, StorageError, one_line
 from studies import cluster
-from studies.driver import StudyDriver
+from studies.confirm import ChosenTrial, ConfirmPhase, already_chosen, choose_trials, chosen_event
+from studies.driver import StudyDriver, TrialSource
 from studies.front import collect_front, render_front
 from studies.ledger import Event, Ledger, read_ledger
 from studies.prepare import PreparedStudy, prepare, save_noise
+from studies.prepare_confirm import prepare_confirm
 from studies.progress import StudyProgress, make_view
 from studies.provenance import collect_provenance
 from studies.report.figures import draw_front, save_figure
@@ -32,6 +34,7 @@ from studies.screen import only_our_console, our_console, say
 from studies.search import StudySearch, export_journal
 from studies.spec import StudySpec
 from studies.tables import Tables, build_tables, write_tables
+from studies.trial_data import SearchData, TestData, TrialSettings
 
 DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
@@ -51,7 +54,7 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
         save_noise(run.labels, spec, prepared)
         with run.lock():
-            code = _search(run, spec, prepared, joined.slots, earlier=[])
+            code = _train(run, spec, prepared, joined.slots, earlier=[])
             joined.abandoned = code == TERMINATED
             return code
 
@@ -70,11 +73,15 @@ def resume_study(run: RunFolder) -> int:
             say(console, f"{contents.broken_lines} unreadable lines in the ledger were left out.")
         finished = StudySearch(spec, slots=1)
         finished.replay(contents.events)
-        if finished.done:
+        confirm = _replayed_confirm(spec, contents.events) if finished.done else None
+        if finished.done and (spec.confirm is None or (confirm is not None and confirm.done)):
             say(console, "All trials of this run are finished; its tables are built again.")
-            return _conclude(run, finished, console)
+            return _conclude(run, finished, confirm, console)
         prepared, address = _prepared(spec)
         before = run.provenance().get("data", {})
+        opened = [event for event in contents.events if event["event"] == "confirm"]
+        if opened and opened[0]["test_fingerprint"] != prepared.source.test.fingerprint():
+            raise DataError("The test images are not those this run was confirmed on so far; start a new run.")
         if before.get("fingerprint", prepared.data_fingerprint) != prepared.data_fingerprint:
             raise DataError(f"The data set is not the one this run began with (fingerprint {before['fingerprint']}); start a new run.")
         if before.get("noise_fingerprints", prepared.noise_fingerprints) != prepared.noise_fingerprints:
@@ -83,7 +90,7 @@ def resume_study(run: RunFolder) -> int:
             raise DataError("The pictures in frost_folder are not those this run began with; start a new run.")
         save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
         with _joined_ray(address, spec, prepared) as joined:
-            code = _search(run, spec, prepared, joined.slots, earlier=contents.events)
+            code = _train(run, spec, prepared, joined.slots, earlier=contents.events)
             joined.abandoned = code == TERMINATED
             return code
 
@@ -116,10 +123,9 @@ def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -
     """Ray, for as long as the context lasts; the trials that can run at once."""
     sys.stdout.flush()
     joined = _Joined()
-    size = prepared.data.train_images.nbytes + prepared.data.val_images.nbytes
     try:
         with _status("starting Ray" if address is None else f"joining Ray at {address}"):
-            nodes = cluster.connect(address, data_bytes=size)
+            nodes = cluster.connect(address, data_bytes=2 * prepared.n_bytes)  # search and confirm phase
         joined.slots = cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
         yield joined
     finally:
@@ -128,33 +134,104 @@ def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -
             cluster.disconnect()
 
 
-def _search(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: list[Event]) -> int:
-    from studies.tune import run_trials
-
+def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: list[Event]) -> int:
+    """Search, confirm, conclude; the exit code."""
     search = StudySearch(spec, slots)
-    progress = StudyProgress(run.study, list(search.arms), trials=spec.trials, epochs=spec.epochs, slots=slots)
-    ledger = Ledger(run.ledger)
+    confirm: ConfirmPhase | None = None
     problem: Exception | None = None
+    ledger = Ledger(run.ledger)
     with only_our_console(run.log) as console, _termination_as_interrupt() as terminated:
-        view = make_view(progress, console)
-        driver = StudyDriver(search, ledger, progress, view)
-        driver.replay(earlier)
-        view.start()
-        if not search.repeatable:
-            view.note(f"{slots} slots for {len(search.arms)} arms: suggestions depend on timing, so this run will not repeat exactly.")
+        trainings = _Trainings(run, spec, ledger, slots, console)
         try:
-            if not search.done:
-                settings, gpus = prepared.settings, spec.gpus_per_trial
-                run_trials(driver, data=prepared.data, settings=settings, gpus=gpus, slots=slots, folder=run.ray)
+            trainings.search(search, prepared, earlier)
+            if search.done and spec.confirm is not None:
+                confirm = trainings.confirm(prepared)
         except KeyboardInterrupt:
             pass
         except Exception as error:
             problem = error
             traceback.print_exc()  # to run.log
         finally:
-            view.stop()
             ledger.close()
-        return _conclude(run, search, console, problem, terminated=bool(terminated))
+        return _conclude(run, search, confirm, console, problem, terminated=bool(terminated))
+
+
+@dataclass
+class _Trainings:
+    """The two phases of a run on a Ray that is there."""
+
+    run: RunFolder
+    spec: StudySpec
+    ledger: Ledger
+    slots: int
+    console: Console
+
+    def search(self, search: StudySearch, prepared: PreparedStudy, earlier: list[Event]) -> None:
+        """Run all trials of the search that an earlier process has not finished."""
+        wanted = dict.fromkeys(search.arms, self.spec.trials)
+        progress = StudyProgress(self.run.study, wanted, epochs=self.spec.epochs, slots=self.slots)
+        timing = f"{self.slots} slots for {len(search.arms)} arms: suggestions depend on timing, so this run will not repeat exactly."
+        self._run(search, progress, earlier, data=prepared.data, settings=prepared.settings, note=None if search.repeatable else timing)
+
+    def confirm(self, prepared: PreparedStudy) -> ConfirmPhase:
+        """Choose, write the choice down, open the test split, and train what was chosen."""
+        earlier = read_ledger(self.run.ledger).events
+        chosen = already_chosen(self.spec, earlier)
+        ready = prepare_confirm(self.spec, prepared)
+        if chosen is None:
+            chosen = choose_trials(self.spec, earlier)
+            self.ledger.append(chosen_event(chosen, test_fingerprint=ready.test.fingerprint), sync=True)
+        phase = ConfirmPhase(self.spec, chosen)
+        title = f"{self.run.study}, confirmed on test"
+        progress = StudyProgress(title, phase.wanted, epochs=self.spec.epochs, slots=self.slots, points="test")
+        self._run(phase, progress, earlier, data=ready.data, settings=ready.settings, test=ready.test, note=_few_points(self.spec, chosen))
+        return phase
+
+    def _run(
+        self,
+        source: TrialSource,
+        progress: StudyProgress,
+        earlier: list[Event],
+        *,
+        data: SearchData,
+        settings: TrialSettings,
+        test: TestData | None = None,
+        note: str | None,
+    ) -> None:
+        from studies.tune import run_trials
+
+        view = make_view(progress, self.console)
+        driver = StudyDriver(source, self.ledger, progress, view, predictions=self.run.predictions)
+        driver.replay(earlier)
+        if source.done:
+            return
+        view.start()
+        if note:
+            view.note(note)
+        try:
+            gpus, slots = self.spec.gpus_per_trial, self.slots
+            run_trials(driver, data=data, settings=settings, gpus=gpus, slots=slots, folder=self.run.ray, test=test)
+        finally:
+            view.stop()
+
+
+def _few_points(spec: StudySpec, chosen: list[ChosenTrial]) -> str | None:
+    """What to say where an arm cannot give as many points as are wanted because too few of its trials finished."""
+    assert spec.confirm is not None
+    if spec.trials < spec.confirm.at_most and spec.confirm.points == "front":
+        return f"confirm.at_most is {spec.confirm.at_most}, but an arm has {spec.trials} trials: what they give is confirmed."
+    without = [arm.name for arm in spec.compared_arms if arm not in {trial.arm for trial in chosen}]
+    return f"No trial of {', '.join(without)} finished, so nothing of it is confirmed." if without else None
+
+
+def _replayed_confirm(spec: StudySpec, events: list[Event]) -> ConfirmPhase | None:
+    """The confirm phase as an earlier process left it; None if it had not begun."""
+    chosen = None if spec.confirm is None else already_chosen(spec, events)
+    if chosen is None:
+        return None
+    phase = ConfirmPhase(spec, chosen)
+    phase.replay(events)
+    return phase
 
 
 @contextmanager
@@ -177,7 +254,15 @@ def _termination_as_interrupt() -> Iterator[list[int]]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Exception | None = None, *, terminated: bool = False) -> int:
+def _conclude(
+    run: RunFolder,
+    search: StudySearch,
+    confirm: ConfirmPhase | None,
+    console: Console,
+    problem: Exception | None = None,
+    *,
+    terminated: bool = False,
+) -> int:
     """Write what there is, show it, and say how the run ended."""
     try:
         tables = write_results(run, search)
@@ -189,7 +274,7 @@ def _conclude(run: RunFolder, search: StudySearch, console: Console, problem: Ex
     if problem is not None:
         say(console, f"The run failed: {one_line(problem)}. See {run.log}. Finish it with: {resume}")
         return FAILED
-    if not search.done:
+    if not search.done or (search.spec.confirm is not None and (confirm is None or not confirm.done)):
         say(console, f"Interrupted; finished trials are kept. Finish the run with: {resume}")
         return TERMINATED if terminated else INTERRUPTED
     short = [arm.arm.name for arm in search.arms.values() if arm.completed < arm.n_trials]
@@ -226,7 +311,7 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
 
 def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     """Print the fronts, draw them, and say where everything is."""
-    arms = [arm.name for arm in run.spec().arms]
+    arms = [arm.name for arm in run.spec().compared_arms]
     info = collect_front(tables.trials, tables.evaluations, arms=arms)
     console.print(render_front(info))
     console.print()

@@ -53,6 +53,11 @@ class RunFolder:
         return self.path / "tables"
 
     @property
+    def predictions(self) -> Path:
+        """Folder of the logits that trials of the confirm phase keep, a file a trial."""
+        return self.tables / "predictions"
+
+    @property
     def journal(self) -> Path:
         """Export for optuna-dashboard."""
         return self.path / "optuna.journal"

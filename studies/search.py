@@ -72,13 +72,34 @@ def _within(epochs: BaseDistribution, spec: StudySpec) -> BaseDistribution:
 
 @dataclass(frozen=True, kw_only=True)
 class Suggestion:
-    """One trial to run."""
+    """One trial to run.
+
+    Attributes:
+        trial_id: unique in the run.
+        arm: whose budget it is.
+        number: within arm and phase, from 0.
+        params: method settings, learning_rate and weight_decay.
+        seed: of the training.
+        confirms: in the confirm phase, the search trial whose settings these are.
+        replicate: in the confirm phase, which of the fresh seeds, from 0.
+        noise_seed: in the confirm phase, of the wrong labels, where they are drawn anew.
+        temperature: in the confirm phase, of the confirmed trial; for networks that leave no image to fit one on.
+    """
 
     trial_id: str
     arm: Arm
-    number: int  # within the arm, from 0
-    params: dict[str, Any]  # method settings, learning_rate and weight_decay
+    number: int
+    params: dict[str, Any]
     seed: int
+    confirms: str | None = None
+    replicate: int | None = None
+    noise_seed: int | None = None
+    temperature: float | None = None
+
+    @property
+    def phase(self) -> str:
+        """search or confirm."""
+        return "search" if self.confirms is None else "confirm"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,15 +148,17 @@ class ArmSearch:
             enqueued = self.space.published[number] if number < len(self.space.published) else None
         if enqueued:
             self.study.enqueue_trial(dict(enqueued))
-        self.study.sampler = optuna.samplers.TPESampler(
-            seed=derive_seed(self._seed, "sampler", self.arm.name, number) % 2**32,
-            n_startup_trials=max(len(self.space.published) + 1, min(10, self.n_trials // 3)),
-        )
+        self.study.sampler = self._sampler(derive_seed(self._seed, "sampler", self.arm.name, number) % 2**32)
         trial = self.study.ask(self.space.searched)
         for name, value in self._attributes(number).items():
             trial.set_user_attr(name, value)
         self._open[number] = trial.number
         return self._suggestion(number, {**self.space.constant, **trial.params})
+
+    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        if self.arm.sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        return optuna.samplers.TPESampler(seed=seed, n_startup_trials=max(len(self.space.published) + 1, min(10, self.n_trials // 3)))
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Record how trial `number` ended."""
@@ -177,11 +200,11 @@ class ArmSearch:
 
     def _suggestion(self, number: int, params: dict[str, Any]) -> Suggestion:
         return Suggestion(
-            trial_id=f"{self.arm.method}-{self.arm.condition.name}-{number:04d}",
+            trial_id=f"{self.arm.name.replace('/', '-')}-{number:04d}",
             arm=self.arm,
             number=number,
             params=params,
-            seed=derive_seed(self._seed, "trial", number),  # the same in every arm: arms are compared on equal seeds,
+            seed=derive_seed(self._seed, "trial", number),  # the same in every arm: arms are compared on equal seeds
         )
 
 
@@ -224,6 +247,16 @@ class StudySearch:
     def tell(self, arm: str, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
         self.arms[arm].tell(number, outcome)
+
+    def finish(self, suggestion: Suggestion, end: Mapping[str, Any]) -> Outcome:
+        """Record the `end` event of a trial; what it means."""
+        outcome = end_outcome(end, self.spec.targets)
+        self.tell(suggestion.arm.name, suggestion.number, outcome)
+        return outcome
+
+    def give_back(self, suggestion: Suggestion) -> None:
+        """The process of a trial died: hand it out again as it was."""
+        self.arms[suggestion.arm.name].give_back(suggestion.number, suggestion.params)
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> list[tuple[str, Outcome]]:
         """Take in a ledger: trials that ended count, in each arm's order; trials that did not will be handed out again, as they were.

@@ -20,7 +20,7 @@ from studies.pareto import non_dominated
 from studies.robustness import add_corruption_errors
 from studies.run_folder import RunFolder, write_atomically
 
-SCHEMA_VERSION: Final = "2"
+SCHEMA_VERSION: Final = "3"
 
 
 def _schema(**columns: tuple[pa.DataType, str]) -> pa.Schema:
@@ -33,20 +33,31 @@ TRIALS: Final = _schema(
     study=(_TEXT, "name of the study"),
     run_id=(_TEXT, "the run this trial belongs to"),
     phase=(_TEXT, "search or confirm"),
-    arm=(_TEXT, "<method>/<condition>"),
+    arm=(_TEXT, "<method>/<condition>, and /random for a baseline that searches at random"),
     method=(_TEXT, "training method"),
     condition=(_TEXT, "label noise the trial trained under"),
+    sampler=(_TEXT, "tpe, or random for a baseline: what suggested the settings after the published ones"),
     noise_kind=(_TEXT, "none, symmetric, symmetric_inclusive, asymmetric, pairflip, instance, human, confusion or saved"),
     noise_rate=(_FLOAT, "share of training labels that are wrong, in [0, 1): as asked for, or counted where the kind leaves it to chance"),
     n_wrong_labels=(_INT, "training labels that are wrong, counted; null of a trial that failed before it had data"),
     dataset=(_TEXT, "data source"),
     model=(_TEXT, "network"),
     trial_id=(_TEXT, "unique within the run"),
-    trial_number=(_INT, "within the arm, from 0, in the order of suggestion"),
+    trial_number=(_INT, "within arm and phase, from 0, in the order of suggestion"),
+    chosen_as=(_TEXT, "of search trials that are confirmed: best_accuracy, knee, best_ece or front, by validation values; null otherwise"),
+    confirms=(_TEXT, "of confirm trials: the search trial whose settings were trained again; null otherwise"),
+    replicate=(
+        _INT,
+        "of confirm trials: which fresh seed, from 0; equal ones have equal seeds and wrong labels in every arm; null otherwise",
+    ),
     seed=(_INT, "of this trial: weights, order, augmentation, partners"),
-    state=(_TEXT, "complete, failed or stopped"),
+    noise_seed=(_INT, "of confirm trials: of their wrong labels; null where they are those of the search, or none"),
+    noise_fingerprint=(_TEXT, "of the labels it was given; null of a trial that failed before it had data"),
+    state=(_TEXT, "complete, failed, or stopped: ended early because others of its arm were better"),
     epochs=(_INT, "epochs trained"),
-    val_accuracy=(_FLOAT, "on validation images by the study's validation labels, last epoch; fraction"),
+    stopped_at=(_INT, "epoch after which early stopping decided against it; null otherwise"),
+    audited=(_BOOL, "decided against, but run to its end to see what is lost; state is stopped all the same"),
+    val_accuracy=(_FLOAT, "on validation images by the study's validation labels, last epoch; fraction, null if it trained on them"),
     val_ece=(_FLOAT, "expected calibration error there, 15 bins; fraction"),
     val_nll=(_FLOAT, "negative log-likelihood there; nats"),
     val_brier=(_FLOAT, "Brier score there; 0 to 2"),
@@ -72,9 +83,33 @@ TRIALS: Final = _schema(
     val_worst_corruption_accuracy=(_FLOAT, "that accuracy; fraction"),
     val_flip_probability=(_FLOAT, "mean over the perturbations of how often the predicted class changes along a sequence; null if none"),
     val_top5_distance=(_FLOAT, "mean over the perturbations of the top-5 distance; null if none, or with five classes or fewer"),
-    test_accuracy=(_FLOAT, "on test images, only reported; null in phase search"),
-    test_ece=(_FLOAT, "on test images, only reported; null in phase search"),
-    on_front=(_BOOL, "no finished trial of the arm is better in both objectives"),
+    temperature=(_FLOAT, "fitted on clean validation images by NLL; null if it trained on them"),
+    test_accuracy=(_FLOAT, "on test images by their true labels, only reported; fraction, null in phase search"),
+    test_accuracy_low=(_FLOAT, "lower end of its 95 % bootstrap interval over images; fraction"),
+    test_accuracy_high=(_FLOAT, "upper end"),
+    test_ece=(_FLOAT, "expected calibration error on test images, 15 bins, only reported; fraction, null in phase search"),
+    test_ece_low=(_FLOAT, "lower end of its 95 % bootstrap interval over images, centred on the value; fraction"),
+    test_ece_high=(_FLOAT, "upper end"),
+    test_nll=(_FLOAT, "negative log-likelihood there; nats"),
+    test_brier=(_FLOAT, "Brier score there; 0 to 2"),
+    test_ece_temperature_scaled=(
+        _FLOAT,
+        "ECE there after temperature scaling by `temperature`, or by that of the trial it confirms if it trained on all; fraction",
+    ),
+    test_corrupted_accuracy=(_FLOAT, "mean accuracy over the corrupted test images; fraction"),
+    test_corrupted_ece=(_FLOAT, "mean ECE over the corrupted test images; fraction"),
+    test_corrupted_nll=(_FLOAT, "mean NLL over the corrupted test images; nats"),
+    test_mean_corruption_error=(_FLOAT, "plain mean of the error rates of all corruptions and severities of test images; fraction"),
+    test_corruption_error_vs_cross_entropy=(
+        _FLOAT,
+        "as val_corruption_error_vs_cross_entropy, on test images, against the training with the same fresh seed that confirms the "
+        "condition's most accurate cross_entropy trial",
+    ),
+    test_worst_corruption=(_TEXT, "the corruption of test images with the lowest mean accuracy over its severities"),
+    test_worst_corruption_accuracy=(_FLOAT, "that accuracy; fraction"),
+    test_flip_probability=(_FLOAT, "mean over the perturbations of how often the predicted class changes along a sequence of test images"),
+    test_top5_distance=(_FLOAT, "mean over the perturbations of the top-5 distance of test images"),
+    on_front=(_BOOL, "phase search: no finished trial of the arm is better in both objectives; false in phase confirm"),
     train_seconds=(_FLOAT, "wall time of the epochs, validation included"),
     evaluate_seconds=(_FLOAT, "wall time of the final evaluation"),
     images_per_second=(_FLOAT, "images pushed through the network a second of training"),
@@ -156,6 +191,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
     """
     suggested: dict[str, Event] = {}
     ended: dict[str, Event] = {}
+    chosen: dict[str, list[str]] = {}
     epochs: dict[tuple[str, int], Event] = {}
     for event in events:
         match event["event"]:
@@ -165,8 +201,12 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
                 epochs |= {(event["trial_id"], row["epoch"]): {**row, "trial_id": event["trial_id"]} for row in event["rows"]}
             case "end":
                 ended[event["trial_id"]] = event
+            case "confirm":
+                chosen = chosen or event["chosen"]
     rows = [_trial_row(suggested[trial_id], end, constants) for trial_id, end in ended.items() if trial_id in suggested]
-    rows.sort(key=lambda row: (row["phase"], row["trial_number"], row["arm"]))
+    for row in rows:
+        row["chosen_as"] = ", ".join(chosen[row["trial_id"]]) if row["trial_id"] in chosen else None
+    rows.sort(key=lambda row: (row["phase"] == "confirm", row["trial_number"], row["arm"]))
     add_corruption_errors(rows, {trial_id: end["evaluations"] for trial_id, end in ended.items()})
     epochs = {key: row for key, row in epochs.items() if key[0] in ended}
     names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("param_")))  # in their spaces' order
@@ -189,18 +229,23 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
 def _trial_row(suggest: Event, end: Event, constants: Mapping[str, Any]) -> Event:
     own = ("phase", "arm", "method", "condition", "noise_kind", "trial_id", "trial_number", "seed")
     row = {**constants, **{name: suggest[name] for name in own}, **end["metrics"]}
+    row |= {name: suggest.get(name) for name in ("confirms", "replicate", "noise_seed")}
+    row |= {"sampler": suggest.get("sampler", "tpe"), "audited": False}
     row |= {field.name: end[field.name] for field in TRIALS if field.name in end}
     row["noise_rate"] = suggest["noise_rate"] if suggest["noise_rate"] is not None else end.get("wrong_label_share")
     return row | {f"param_{name}": value for name, value in suggest["params"].items()}
 
 
 def _mark_fronts(rows: list[Event], accuracy_column: str, ece_column: str) -> list[Event]:
-    for arm in {(row["phase"], row["arm"]) for row in rows}:
-        members = [row for row in rows if (row["phase"], row["arm"]) == arm]
+    for row in rows:
+        row["on_front"] = False
+    searched = [row for row in rows if row["phase"] == "search" and row["state"] == "complete"]
+    for arm in {row["arm"] for row in searched}:
+        members = [row for row in searched if row["arm"] == arm]
         accuracy = np.array([row.get(accuracy_column, np.nan) for row in members], dtype=np.float64)
         ece = np.array([row.get(ece_column, np.nan) for row in members], dtype=np.float64)
         for row, best in zip(members, non_dominated(accuracy, ece), strict=True):
-            row["on_front"] = bool(best) and row["state"] == "complete"
+            row["on_front"] = bool(best)
     return rows
 
 

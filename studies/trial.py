@@ -11,74 +11,23 @@ import socket
 import time
 import traceback
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import torch
 
 from bsd_core.accelerate import keep_freed_memory
-from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.host_images import to_device
-from bsd_core.data.images import Int64, Pixels
+from bsd_core.data.images import Int64
 from bsd_core.errors import DivergedError, one_line
-from bsd_core.evaluate import EvaluationPlan, evaluate, headline, predict, summarise
+from bsd_core.evaluate import EvaluationPlan, headline, predict
 from bsd_core.models import n_parameters
 from bsd_core.train import Recipe, Trainer
+from studies.measure import Measured, measure_test, measure_val
+from studies.trial_data import SearchData, TestData, TrialSettings, TrialTask, fingerprint
 
 Event = dict[str, Any]
 REPORT_SECONDS: Final = 0.25  # epochs that end within this time travel together: the driver's cost is by message
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchData:
-    """All that trials of the search phase can see, sent once; there is no test split in it.
-
-    Attributes:
-        train_images, val_images: (N, C, H, W) uint8, in memory or mapped; a mapped file must be there on every machine.
-        train_targets, val_targets: (N,) int64, true labels: for the record, never for a method.
-        given: by condition, the labels of train and val as the condition spoils them.
-        shifted_rows: rows of the validation split that are corrupted and perturbed for evaluation.
-        n_classes: K.
-        fingerprint: of the whole; names the copy that a process keeps.
-    """
-
-    train_images: Pixels
-    train_targets: Int64
-    val_images: Pixels
-    val_targets: Int64
-    given: dict[str, tuple[Int64, Int64]]
-    shifted_rows: Int64
-    n_classes: int
-    fingerprint: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialSettings:
-    """What all trials of a run share."""
-
-    model: str
-    width: int | None
-    stem: str = "auto"
-    pretrained: str | None = None  # an absolute path, the same on every node
-    train: TrainConfig  # each trial sets its own learning_rate and weight_decay
-    augment: AugmentConfig
-    evaluation: EvaluationPlan
-    validation_labels: str
-    cpus: float
-    use_gpu: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrialTask:
-    """What one trial is told besides."""
-
-    trial_id: str
-    method: str
-    condition: str
-    settings: dict[str, float | int | str]  # of the method
-    learning_rate: float
-    weight_decay: float
-    seed: int
 
 
 def reset_process_state(settings: TrialSettings) -> None:
@@ -118,18 +67,20 @@ def _tensors(data: SearchData, device: torch.device) -> dict[str, Any]:
     return _on_device[key]
 
 
-def trial_events(task: TrialTask, settings: TrialSettings, data: SearchData, device: torch.device) -> Iterator[Event]:
-    """Train, report every epoch, evaluate on validation images.
+def trial_events(
+    task: TrialTask, settings: TrialSettings, data: SearchData, device: torch.device, test: TestData | None = None
+) -> Iterator[Event]:
+    """Train, report every epoch, evaluate on validation images and, where `test` is given, on test images.
 
     Yields:
-        one `epoch` event an epoch, then one `end` event: state `complete` with metrics, evaluations and reliability bins, or state
-        `failed` with the reason. Expected and unexpected errors alike end in a `failed` event, so the process lives on.
+        one `epoch` event an epoch, then one `end` event: state `complete` with metrics, evaluations, reliability bins and predictions,
+        or state `failed` with the reason. Expected and unexpected errors alike end in a `failed` event, so the process lives on.
     """
     started = time.perf_counter()
     facts = {"trial_id": task.trial_id, "node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
     spent: dict[str, Any] = {"epochs": 0, "train_seconds": 0.0, "images_seen": 0, "images_per_second": None, "n_parameters": None}
     try:
-        yield from _train_and_evaluate(task, settings, data, device, facts, spent)
+        yield from _train_and_evaluate(task, settings, data, device, test, facts, spent)
     except Exception as error:
         reason = f"diverged: {error}" if isinstance(error, DivergedError) else f"{type(error).__name__}: {error}"
         details = None if isinstance(error, DivergedError) else traceback.format_exc()
@@ -139,12 +90,19 @@ def trial_events(task: TrialTask, settings: TrialSettings, data: SearchData, dev
 
 
 def _train_and_evaluate(
-    task: TrialTask, settings: TrialSettings, data: SearchData, device: torch.device, facts: Event, spent: dict[str, Any]
+    task: TrialTask,
+    settings: TrialSettings,
+    data: SearchData,
+    device: torch.device,
+    test: TestData | None,
+    facts: Event,
+    spent: dict[str, Any],
 ) -> Iterator[Event]:
     tensors = _tensors(data, device)
-    train_given, val_noisy = tensors["given"][task.condition]
+    train_given, val_noisy = tensors["given"][task.labels]
     wrong = train_given != tensors["train_targets"]
     spent |= {"n_wrong_labels": int(wrong.sum()), "wrong_label_share": float(wrong.double().mean())}
+    spent["noise_fingerprint"] = fingerprint(*data.given[task.labels])
     val_labels = {"clean": tensors["val_targets"], "noisy": val_noisy}
     chosen = settings.validation_labels
     recipe = Recipe(
@@ -164,7 +122,9 @@ def _train_and_evaluate(
     while trainer.epoch < trainer.epochs:
         started = time.perf_counter()
         record = trainer.run_epoch()
-        val = headline(predict(trainer.network, tensors["val_images"], trainer.normaliser), val_labels[chosen])
+        val: dict[str, Any] = dict.fromkeys(("accuracy", "ece", "nll"))
+        if len(val_noisy):
+            val = headline(predict(trainer.network, tensors["val_images"], trainer.normaliser), val_labels[chosen])
         seconds = time.perf_counter() - started
         training_seconds += record.seconds
         spent["epochs"] = record.epoch
@@ -181,15 +141,31 @@ def _train_and_evaluate(
         yield {"event": "epoch", "trial_id": task.trial_id, **row}
 
     started = time.perf_counter()
-    other = "clean" if chosen == "noisy" else "noisy"
-    evaluations, reliability = evaluate(
-        trainer.network,
-        trainer.normaliser,
-        tensors["val_images"],
-        {"val": val_labels[chosen], f"val_{other}_labels": val_labels[other]},
-        plan=settings.evaluation,
-        shifted_rows=tensors["shifted_rows"],
-    )
+    measured = Measured()
+    if len(val_noisy):
+        other = "clean" if chosen == "noisy" else "noisy"
+        measure_val(
+            trainer,
+            tensors["val_images"],
+            {"val": val_labels[chosen], f"val_{other}_labels": val_labels[other]},
+            measured,
+            plan=settings.evaluation if test is None else EvaluationPlan(),
+            shifted_rows=tensors["shifted_rows"],
+            keep=settings.predictions,
+        )
+    if test is not None:
+        temperature = task.temperature if measured.temperature is None else measured.temperature
+        assert temperature is not None  # the confirm phase passes one on where no validation image is left
+        measure_test(
+            trainer,
+            test,
+            measured,
+            plan=settings.evaluation,
+            temperature=temperature,
+            seed=task.seed,
+            device=device,
+            keep=settings.predictions,
+        )
     yield {
         **facts,
         **spent,
@@ -197,32 +173,26 @@ def _train_and_evaluate(
         "state": "complete",
         "error": None,
         "evaluate_seconds": time.perf_counter() - started,
-        "metrics": _trial_metrics(evaluations, chosen, other),
-        "evaluations": evaluations,
-        "reliability": reliability,
+        "temperature": measured.temperature,
+        "metrics": measured.metrics,
+        "evaluations": measured.evaluations,
+        "reliability": measured.reliability,
+        "predictions": measured.predictions,
     }
-
-
-def _trial_metrics(evaluations: list[Event], chosen: str, other: str) -> Event:
-    """The trial's own columns, from its evaluation rows."""
-    clean, by_other, *shifted = evaluations
-    metrics = {f"val_{name}": clean[name] for name in ("accuracy", "ece", "nll", "brier")}
-    for labels, row in ((chosen, clean), (other, by_other)):
-        metrics |= {f"val_accuracy_{labels}_labels": row["accuracy"], f"val_ece_{labels}_labels": row["ece"]}
-    return metrics | {f"val_{name}": value for name, value in summarise(shifted).items()}
 
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettings) -> None:
-    """Ray Tune's trainable: `trial_events`, sent to the driver as JSON in a few messages.
+def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettings, test: TestData | None = None) -> None:
+    """Ray Tune's trainable: `trial_events`, sent to the driver as JSON in a few messages; predictions travel beside the last.
 
     Args:
         config: {"task": the fields of a TrialTask}.
         data: shared by all trials through Ray's object store.
         settings: the run's.
+        test: in the confirm phase, the test split.
     """
     from ray import tune
 
@@ -230,8 +200,9 @@ def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettin
     device = torch.device("cuda" if settings.use_gpu else "cpu")
     waiting: list[Event] = []
     last_sent = time.perf_counter()
-    for event in trial_events(TrialTask(**config["task"]), settings, data, device):
+    for event in trial_events(TrialTask(**config["task"]), settings, data, device, test):
+        predictions = event.pop("predictions", None)
         waiting.append(event)
         if event["event"] == "end" or time.perf_counter() - last_sent > REPORT_SECONDS:
-            tune.report({"events": json.dumps(waiting, allow_nan=False)})
+            tune.report({"events": json.dumps(waiting, allow_nan=False), "predictions": predictions})
             waiting, last_sent = [], time.perf_counter()

@@ -12,7 +12,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from studies.driver import StudyDriver
-from studies.trial import SearchData, TrialSettings, run_trial
+from studies.trial import run_trial
+from studies.trial_data import SearchData, TestData, TrialSettings
 
 _RETRIES = 3  # of a trial whose process died; expected failures do not raise
 
@@ -37,7 +38,7 @@ class ArmsSearcher(_Stateless, Searcher):  # type: ignore[misc]
     def suggest(self, trial_id: str) -> Any:
         """The next configuration, None to wait, or FINISHED."""
         config = self._driver.suggest(trial_id)
-        return config if config is not None else Searcher.FINISHED if self._driver.search.done else None
+        return config if config is not None else Searcher.FINISHED if self._driver.source.done else None
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial is over."""
@@ -62,9 +63,9 @@ class LedgerCallback(_Stateless, tune.Callback):  # type: ignore[misc]
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
         """Take the events out of the result, so that Tune does not carry them along."""
-        message = result.pop("events", None)
+        message, predictions = result.pop("events", None), result.pop("predictions", None)
         if message is not None:
-            self._driver.receive(trial.trial_id, message)
+            self._driver.receive(trial.trial_id, message, predictions)
 
 
 def _our_name(trial: Any) -> str:
@@ -72,8 +73,10 @@ def _our_name(trial: Any) -> str:
     return str(trial.config["task"]["trial_id"])
 
 
-def run_trials(driver: StudyDriver, *, data: SearchData, settings: TrialSettings, gpus: float, slots: int, folder: Path) -> None:
-    """Run trials until the search is done or the user interrupts.
+def run_trials(
+    driver: StudyDriver, *, data: SearchData, settings: TrialSettings, gpus: float, slots: int, folder: Path, test: TestData | None = None
+) -> None:
+    """Run trials until the phase is done or the user interrupts.
 
     Args:
         driver: of the study.
@@ -81,9 +84,10 @@ def run_trials(driver: StudyDriver, *, data: SearchData, settings: TrialSettings
         gpus: of a trial.
         slots: trials at once.
         folder: for Tune's own files.
+        test: what trials of the confirm phase are evaluated on; put into the object store now, and never before.
     """
     resources = {"cpu": settings.cpus, **({"gpu": gpus} if gpus else {})}
-    trainable = tune.with_resources(tune.with_parameters(run_trial, data=data, settings=settings), resources)
+    trainable = tune.with_resources(tune.with_parameters(run_trial, data=data, settings=settings, test=test), resources)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
@@ -95,7 +99,7 @@ def run_trials(driver: StudyDriver, *, data: SearchData, settings: TrialSettings
             trial_dirname_creator=_our_name,
         ),
         run_config=tune.RunConfig(
-            name="tune",
+            name="search" if test is None else "confirm",
             storage_path=str(folder.resolve()),
             verbose=0,
             callbacks=[LedgerCallback(driver)],

@@ -19,7 +19,7 @@ from studies.search import Outcome, StudySearch, Suggestion
 from studies.spec import StudySpec
 from studies.study_file import check_spec
 from studies.tables import Tables, build_tables
-from studies.trial import SearchData, TrialSettings, TrialTask
+from studies.trial_data import SearchData, TrialSettings, TrialTask
 from tests._dummies import make_png, make_toy_images
 
 CONSTANTS = {

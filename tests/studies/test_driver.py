@@ -119,7 +119,7 @@ def test_a_suggestion_is_in_the_ledger_before_it_is_handed_out(bench: Bench) -> 
 
 
 def test_a_task_can_be_sent_as_json_and_built(bench: Bench) -> None:
-    from studies.trial import TrialTask
+    from studies.trial_data import TrialTask
 
     config = bench.driver.suggest("t0")
     assert config is not None

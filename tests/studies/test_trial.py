@@ -15,7 +15,8 @@ from bsd_core.methods import METHODS, method_config
 from studies import trial as trial_module
 from studies.ledger import Event
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS
-from studies.trial import SearchData, TrialSettings, TrialTask, reset_process_state, trial_events
+from studies.trial import reset_process_state, trial_events
+from studies.trial_data import SearchData, TrialSettings, TrialTask
 from tests.studies._dummies import make_search_data, make_settings, make_task
 
 CPU = torch.device("cpu")

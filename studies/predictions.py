@@ -1,0 +1,106 @@
+"""The predictions that trials of the confirm phase keep: logits of two bytes, from which every metric can be computed again.
+
+One Parquet file a trial, tables/predictions/<trial_id>.parquet, one row an image and shift. Logits are less their row's largest, then
+rounded to float16: softmax does not see the difference, and numbers near the largest keep their digits. Trials compute their own
+metrics from the rounded logits, so what is stored is exactly what was measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bsd_core.errors import DataError, one_line
+from bsd_core.whole_file import write_whole
+
+_KEY: Final = ("split", "shift", "name", "severity")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What one network said of one set of images.
+
+    Attributes:
+        split, shift, name, severity: as in table `evaluations`.
+        rows: (N,) int64, the images' places in their split.
+        targets: (N,) int64, the labels that judge.
+        logits: (N, K) float16, less their row's largest.
+    """
+
+    split: str
+    shift: str
+    name: str
+    severity: int
+    rows: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
+    logits: npt.NDArray[np.float16]
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """(split, shift, name, severity)."""
+        return self.split, self.shift, self.name, self.severity
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
+    """Write all predictions of a trial, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    tables = [_table(prediction) for prediction in predictions]
+    write_whole(path, lambda file: pq.write_table(pa.concat_tables(tables), file, compression="zstd"))
+
+
+def _table(prediction: Prediction) -> pa.Table:
+    n, n_classes = prediction.logits.shape
+    logits = pa.FixedSizeListArray.from_arrays(pa.array(prediction.logits.reshape(-1)), n_classes)
+    columns: dict[str, Any] = {
+        "split": pa.repeat(pa.scalar(prediction.split), n).dictionary_encode(),
+        "shift": pa.repeat(pa.scalar(prediction.shift), n).dictionary_encode(),
+        "name": pa.repeat(pa.scalar(prediction.name), n).dictionary_encode(),
+        "severity": pa.array(np.full(n, prediction.severity, dtype=np.int64)),
+        "row": pa.array(prediction.rows),
+        "target": pa.array(prediction.targets),
+        "predicted": pa.array(prediction.logits.argmax(axis=1)),
+        "logits": logits,
+    }
+    return pa.table(columns).unify_dictionaries()
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """All predictions of a trial, in the order they were written.
+
+    Raises:
+        DataError: not such a file.
+    """
+    try:
+        table = pq.read_table(path)
+        keys = table.select(list(_KEY)).cast(pa.schema([(name, pa.int64() if name == "severity" else pa.string()) for name in _KEY]))
+        rows, targets = table["row"].to_numpy(), table["target"].to_numpy()
+        flat = pa.chunked_array([chunk.flatten() for chunk in table["logits"].chunks])
+        logits = flat.to_numpy().reshape(len(table), -1)
+        return [
+            Prediction(**key, rows=rows[start:end], targets=targets[start:end], logits=logits[start:end])
+            for start, end in _runs(keys)
+            for key in keys.slice(start, 1).to_pylist()
+        ]
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{path}: not a file of predictions ({one_line(error, limit=100)}).") from error
+
+
+def _runs(keys: pa.Table) -> list[tuple[int, int]]:
+    """[start, end) of each stretch of rows with one key."""
+    if not len(keys):
+        return []
+    codes = [keys[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in keys.column_names]
+    changes = np.flatnonzero(np.any([code[1:] != code[:-1] for code in codes], axis=0)) + 1
+    edges = [0, *changes.tolist(), len(keys)]
+    return list(itertools.pairwise(edges))
