@@ -60,7 +60,7 @@ def probability_of_improvement(
         variance = p * q * (1 + ((len(a) + len(b)) / 2 - 1) * (q / (1 + q) + p / (1 + p))) / (len(a) * len(b))
         return float((p - found) ** 2 - z**2 * variance)
 
-    inside = min(max(found, _ROUNDING), 1 - 1e-12)  # at 0 and 1 the variance is 0: a root that is not looked for
+    inside = min(max(found, 1e-12), 1 - 1e-12)  # at 0 and 1 the variance is 0: a root that is not looked for
     low = 0.0 if found == 0 else float(optimize.brentq(beyond, 0.0, inside))
     high = 1.0 if found == 1 else float(optimize.brentq(beyond, inside, 1.0))
     return Improvement(found, low, high)

@@ -27,11 +27,11 @@ def make_predictions(n: int, n_classes: int = 3, *, seed: int = 0) -> tuple[Tens
 
 
 @pytest.mark.parametrize(("fast", "metric"), FAST)
-@pytest.mark.parametrize("method", ["percentile", "bca"])
+@pytest.mark.parametrize("method", ["percentile", "bca", "centred"])
 def test_the_fast_intervals_equal_the_general_one(fast: Any, metric: Any, method: Any) -> None:
     probs, targets = make_predictions(80)
     options: Any = {"n_resamples": 200, "confidence_level": 0.9, "seed": 3, "method": method}
-    slow, found = bootstrap_interval(probs, targets, metric, **options), fast(probs, targets, **options)
+    slow, found = bootstrap_interval(probs, targets, metric, **options, bounds=(0, 1)), fast(probs, targets, **options)
     assert (found.value, found.low, found.high) == pytest.approx((slow.value, slow.low, slow.high), rel=1e-12)
     assert found.value == pytest.approx(float(metric(probs, targets)), rel=1e-12)
 
@@ -76,7 +76,36 @@ def test_equal_seeds_give_equal_intervals_and_a_higher_level_a_wider_one() -> No
     assert wide.low < narrow.low <= narrow.value <= narrow.high < wide.high
 
 
-@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_a_centred_interval_is_the_percentile_interval_moved_by_the_bias_of_the_resamples() -> None:
+    probs, targets = make_predictions(60)
+    draws = torch.from_numpy(np.random.default_rng(4).integers(0, 60, (300, 60)))
+    bias = float(torch.stack([expected_calibration_error(probs[rows], targets[rows]) for rows in draws]).mean()) - float(
+        expected_calibration_error(probs, targets)
+    )
+    percentile, centred = (ece_interval(probs, targets, n_resamples=300, seed=4, method=method) for method in ("percentile", "centred"))
+    assert bias > 0
+    assert (centred.low, centred.high) == pytest.approx((percentile.low - bias, percentile.high - bias), rel=1e-12)
+
+
+def test_a_centred_interval_holds_a_small_ece_that_the_percentile_interval_misses() -> None:
+    confidence = torch.linspace(0.5, 0.95, 1000, dtype=torch.float64)
+    targets = (torch.arange(1000) * 0.618034 % 1 > confidence).long()  # in every stretch, the share of hits is the confidence
+    probs = torch.stack([confidence, 1 - confidence], 1)
+    percentile, centred = (ece_interval(probs, targets, seed=0, method=method) for method in ("percentile", "centred"))
+    assert percentile.value < percentile.low
+    assert 0 <= centred.low < centred.value < centred.high < percentile.high
+
+
+def test_a_centred_interval_is_cut_at_the_bounds_of_the_metric() -> None:
+    # Half of the images are right at confidence 1/2: no error at all, and some in nearly every resample.
+    probs, targets = torch.full((40, 2), 0.5), torch.arange(40) % 2
+    found = ece_interval(probs, targets, seed=1, method="centred")
+    assert (found.value, found.low) == (0, 0)
+    assert found.high > 0
+    assert bootstrap_interval(probs, targets, expected_calibration_error, n_resamples=50, seed=1, method="centred").low < 0
+
+
+@pytest.mark.parametrize("method", ["percentile", "bca", "centred"])
 def test_an_accuracy_of_one_has_no_width(method: Any) -> None:
     found = accuracy_interval(torch.eye(4), torch.arange(4), n_resamples=20, seed=0, method=method)
     assert (found.value, found.low, found.high) == (1, 1, 1)
@@ -97,7 +126,7 @@ def test_bca_is_refused_where_every_resample_is_worse_than_the_sample() -> None:
         ({"n_resamples": 0}, r"`n_resamples >= 1` must hold, but got n_resamples=0"),
         ({"confidence_level": 1.0}, r"`0 < confidence_level < 1` must hold, but got confidence_level=1\.0"),
         ({"confidence_level": 0.0}, r"`0 < confidence_level < 1` must hold"),
-        ({"method": "basic"}, r"`method` must be 'percentile' or 'bca', but got 'basic'"),
+        ({"method": "basic"}, r"`method` must be 'percentile', 'bca' or 'centred', but got 'basic'"),
     ],
 )
 def test_options_out_of_range_are_refused(interval: Any, options: Any, message: str) -> None:
