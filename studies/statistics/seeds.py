@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import mean, stdev
 
 from scipy import stats
 
@@ -51,6 +51,6 @@ def summarise(values: Iterable[float | None], *, confidence_level: float = 0.95)
     n, n_missing = len(known), len(given) - len(known)
     if n < 2:
         return SeedSummary(n, known[0] if known else None, None, None, None, n_missing)
-    mean, spread = fmean(known), stdev(known)
+    centre, spread = mean(known), stdev(known)
     half = float(stats.t.isf((1 - confidence_level) / 2, n - 1)) * spread / math.sqrt(n)
-    return SeedSummary(n, mean, spread, mean - half, mean + half, n_missing)
+    return SeedSummary(n, centre, spread, centre - half, centre + half, n_missing)
