@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bsd_core.errors import MissingDataError
-from bsd_core.methods import method_config
+from bsd_core.errors import ConfigError, MissingDataError
 from bsd_core.models import MODELS
 from bsd_core.robustness.official import OFFICIAL_FOLDERS
 from bsd_core.robustness.perturbations import n_frames
-from studies.prepare import PreparedStudy, prepare
-from studies.search import ArmSpace, split_params
+from studies import cluster
+from studies.device_costs import measure_costs, threads
+from studies.device_hours import Costs, Sizes, estimate, images_per_sample, n_points
+from studies.prepare import PreparedStudy, confirm_plan, prepare
+from studies.prepare_confirm import noise_seed
+from studies.provenance import processor
+from studies.rungs import Rungs
+from studies.search import ArmSpace
 from studies.spec import StudySpec
+
+UNKNOWN: Final = "unknown until the data are at hand"
+_IN_MINUTES: Final = 1.5  # hours below which minutes read better
 
 
 def describe(name: str, spec: StudySpec) -> RenderableType:
-    """Arms, budgets, estimated images, objectives, data and search spaces of a study; downloads nothing."""
+    """Arms, budgets, estimated images and device time, objectives, data and search spaces of a study; downloads nothing."""
     try:
         prepared, missing = prepare(spec, download=False), None
     except MissingDataError as error:
         prepared, missing = None, str(error)
-    n_arms, n_trials = len(spec.arms), len(spec.arms) * spec.trials
+    sizes = Sizes.of(spec, prepared)
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     rows = [
         ("question", spec.question),
-        ("data", _data(spec, prepared)),
+        ("data", _data(spec, sizes)),
         ("network", _network(spec, prepared)),
         ("conditions", _conditions(spec, prepared)),
-        ("arms", f"{n_arms} = {len(spec.methods)} methods x {len(spec.conditions)} conditions"),
-        ("trials", f"{n_trials} = {spec.trials} in every arm, {spec.epochs} epochs each, batches of {spec.batch_size}"),
-        ("images", _images(spec, prepared)),
+        ("arms", f"{len(spec.compared_arms)} = {len(spec.methods)} methods x {len(spec.conditions)} conditions"),
+        *([("baseline", _baseline(spec))] if spec.baseline != "none" else []),
+        ("trials", _trials(spec)),
+        *([("stopping", _stopping(spec))] if spec.stopping.kind != "none" else []),
+        ("images", _images(spec, sizes)),
         ("objectives", f"{spec.targets.accuracy} up, {spec.targets.ece} down, after the last epoch"),
         ("validation labels", _validation(spec)),
-        ("corrupted", _corrupted(spec, prepared)),
-        ("perturbed", _perturbed(spec, prepared)),
+        ("corrupted", _corrupted(spec, sizes)),
+        ("perturbed", _perturbed(spec, sizes)),
         *([("frost", f"pictures in {spec.evaluate.frost_folder}")] if spec.evaluate.frost_folder is not None else []),
         *([("released", _released(spec))] if spec.evaluate.official is not None else []),
+        ("confirm", _confirm(spec, sizes)),
         ("resources", f"{spec.cpus_per_trial:g} CPUs and {spec.gpus_per_trial:g} GPUs a trial"),
+        ("device time", _device_time(spec, sizes)),
         ("seed", str(spec.seed)),
     ]
     for label, text in rows:
@@ -53,14 +66,12 @@ def describe(name: str, spec: StudySpec) -> RenderableType:
     return Group(*parts)
 
 
-def _data(spec: StudySpec, prepared: PreparedStudy | None) -> str:
-    if prepared is None:
+def _data(spec: StudySpec, sizes: Sizes | None) -> str:
+    if sizes is None:
         return spec.dataset
-    data = prepared.data
-    _, channels, height, width = data.train_images.shape
     return (
-        f"{spec.dataset}: {len(data.train_images)} train, {len(data.val_images)} validation, {prepared.n_test} test (not used by the "
-        f"search), {channels}x{height}x{width}, {data.n_classes} classes"
+        f"{spec.dataset}: {sizes.n_train} train, {sizes.n_val} validation, {sizes.n_test} test (not used by the search), "
+        f"{'x'.join(map(str, sizes.image_shape))}, {sizes.n_classes} classes"
     )
 
 
@@ -94,11 +105,32 @@ def _network(spec: StudySpec, prepared: PreparedStudy | None) -> str:
     return ", ".join(parts)
 
 
-def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:
-    if prepared is None:
-        return "unknown until the data are at hand"
-    per_trial = spec.epochs * len(prepared.data.train_images)
-    ranges = {method: _images_per_sample(spec, method) for method in spec.methods}
+def _baseline(spec: StudySpec) -> str:
+    return f"random: {len(spec.compared_arms)} more arms, each a twin that searches at random, to see what the search is worth"
+
+
+def _trials(spec: StudySpec) -> str:
+    each = f"{spec.epochs} epochs each, batches of {spec.batch_size}"
+    if spec.stopping.kind != "none":
+        return f"as many in every arm as {spec.trials} full trainings pay for, {each}"
+    return f"{len(spec.arms) * spec.trials} = {spec.trials} in every arm, {each}"
+
+
+def _stopping(spec: StudySpec) -> str:
+    stopping = spec.stopping
+    rungs = Rungs(stopping.reduction, stopping.first_rung).epochs(spec.epochs)
+    if not rungs:
+        return f"{stopping.kind}: none, {spec.epochs} epochs are too short to be stopped"
+    after = " and ".join(map(str, sorted(rungs)))
+    audit = f"; {100 * stopping.audit:g} % of those stopped still run to their end, to see what was lost" if stopping.audit else ""
+    return f"{stopping.kind}: after {after} epochs the best 1 in {stopping.reduction} by error and NLL go on{audit}"
+
+
+def _images(spec: StudySpec, sizes: Sizes | None) -> str:
+    if sizes is None:
+        return UNKNOWN
+    per_trial = spec.epochs * sizes.n_train
+    ranges = {method: images_per_sample(spec, method) for method in spec.methods}
     costs = {method: low for method, (low, _) in ranges.items()}
     shares = {method: f"{method} {low:g}" + (f" to {high:g}" if high > low else "") for method, (low, high) in ranges.items() if high > 1}
     if spec.budget == "images":
@@ -106,16 +138,7 @@ def _images(spec: StudySpec, prepared: PreparedStudy | None) -> str:
         return f"{per_trial:,} pushed through networks by every trial{less}"
     total = sum(per_trial * spec.trials * costs[arm.method] for arm in spec.arms)
     more = f"; images a sample: {', '.join(shares.values())}, 1 for the others" if shares else ""
-    return f"about {round(total):,} pushed through networks in training{more}"
-
-
-def _images_per_sample(spec: StudySpec, method: str) -> tuple[float, float]:
-    """The least and the most of the settings that are not searched with any one choice of those that are; the defaults first."""
-    space = ArmSpace.of(spec, method)
-    _, own = split_params(space.constant)
-    tries = [{name: choice} for name, values in space.searched.items() for choice in getattr(values, "choices", ())]
-    costs = [method_config(method, {**own, **one}).images_per_epoch for one in ({}, *tries)]
-    return min(costs), max(costs)
+    return f"about {round(total):,} pushed through networks in the search{more}"
 
 
 def _validation(spec: StudySpec) -> str:
@@ -124,28 +147,98 @@ def _validation(spec: StudySpec) -> str:
     return "noisy: they carry the condition's noise, as in practice; true ones are reported beside them"
 
 
-def _corrupted(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+def _corrupted(spec: StudySpec, sizes: Sizes | None) -> str:
     names = spec.evaluate.corruptions
     if not names:
         return "none"
     severities = ", ".join(map(str, spec.evaluate.severities))
     shifts = f"{len(names)} corruptions ({', '.join(names)}), severities {severities}"
-    return f"{shifts}{_on_images(prepared, len(names) * len(spec.evaluate.severities))}, for every finished trial"
+    return f"{shifts}{_on_images(spec, sizes, len(names) * len(spec.evaluate.severities))}, for every finished trial"
 
 
-def _perturbed(spec: StudySpec, prepared: PreparedStudy | None) -> str:
+def _perturbed(spec: StudySpec, sizes: Sizes | None) -> str:
     names = spec.evaluate.perturbations
     if not names:
         return "none"
     frames = sum(map(n_frames, names))
-    return f"{len(names)} sequences ({', '.join(names)}), {frames} frames an image{_on_images(prepared, frames)}, for every finished trial"
+    return (
+        f"{len(names)} sequences ({', '.join(names)}), {frames} frames an image{_on_images(spec, sizes, frames)}, for every finished trial"
+    )
 
 
-def _on_images(prepared: PreparedStudy | None, copies: int) -> str:
-    if prepared is None:
+def _on_images(spec: StudySpec, sizes: Sizes | None, copies: int) -> str:
+    if sizes is None:
         return ""
-    n = len(prepared.data.shifted_rows)
+    n = min(spec.evaluate.images or sizes.n_val, sizes.n_val)
     return f", on {n} validation images = {n * copies:,} predictions"
+
+
+def _confirm(spec: StudySpec, sizes: Sizes | None) -> str:
+    """Which settings are trained again, how often, on what, and what of the test split their networks are shown."""
+    confirm = spec.confirm
+    if confirm is None:
+        return "none: the test split stays closed"
+    n, n_arms = n_points(spec), len(spec.compared_arms)
+    on_front = confirm.points == "front"
+    which = f"at most {n} of every arm's front" if on_front else f"every arm's {confirm.points}"
+    if on_front and confirm.at_most > n:
+        which += f" ({confirm.at_most} asked for, but an arm has only {n} trials: those are used)"
+    drawn = any(noise_seed(spec, condition, 0) is not None for condition in spec.conditions)
+    labels = ", each with wrong labels drawn anew" if drawn else ""
+    images = "training and validation images" if confirm.train_on == "train+val" else "training images"
+    plan = confirm_plan(spec)
+    shown = ["clean"]
+    if plan.n_shifts:
+        shown.append(f"{len(plan.corruptions)} corruptions x {len(plan.severities)} severities")
+    if plan.n_frames:
+        shown.append(f"{len(plan.perturbations)} sequences of {plan.n_frames} frames in all")
+    on = "" if sizes is None else f" ({min(confirm.images or sizes.n_test, sizes.n_test)} images)" * (len(shown) > 1)
+    trainings = f"at most {n * n_arms * confirm.seeds} trainings on {images}{labels}"
+    return f"{which} x {confirm.seeds} fresh seeds = {trainings}; only then is the test split opened: {', '.join(shown)}{on}"
+
+
+def _device_time(spec: StudySpec, sizes: Sizes | None) -> str:
+    if sizes is None:
+        return UNKNOWN
+    costs = measure_costs(spec, sizes)
+    hours = estimate(costs, spec, sizes)
+    confirm = f", confirm at most {_duration(hours.confirm)}" if spec.confirm else ""
+    short = f" ({_duration(hours.total)})" if hours.total < _IN_MINUTES else ""
+    total = f"about {_number(hours.total)} hours{short}: search {_duration(hours.search)}{confirm}"
+    return f"{total}; measured just now on {_where(spec, costs)}{_at_once(spec)}"
+
+
+def _where(spec: StudySpec, costs: Costs) -> str:
+    if costs.on_gpu:
+        return f"one {torch.cuda.get_device_name()}, without compiling"
+    n = threads(spec)
+    place = f"{'one thread' if n == 1 else f'{n} threads'} of {processor().rpartition(' x ')[0] or processor()}"
+    return f"{place}, for want of the GPU that the study asks for, which is many times faster" if spec.gpus_per_trial else place
+
+
+def _at_once(spec: StudySpec) -> str:
+    """By how much several trials at a time shorten the wait on this machine."""
+    try:
+        slots = cluster.count_slots(spec, [cluster.local_node()], where="this machine")
+    except ConfigError:  # where it will run, it may fit
+        return ""
+    if slots == 1:
+        return "; one trial at a time"
+    return f"; {slots} trials at once " + ("halve the wait" if slots == 2 else f"divide the wait by up to {slots}")
+
+
+def _duration(hours: float) -> str:
+    """In the unit in which it is easy to read."""
+    if hours < 1 / 60:
+        return f"{_number(3600 * hours)} s"
+    if hours < _IN_MINUTES:
+        return f"{_number(60 * hours)} min"
+    return f"{_number(hours)} hours"
+
+
+def _number(value: float) -> str:
+    """Two digits that count: an estimate has no more."""
+    return f"{float(f'{value:.2g}'):,.10g}"
 
 
 def _range(distribution: Any) -> str:
