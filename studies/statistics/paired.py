@@ -13,7 +13,7 @@ on resample r of the images, its variance is put together from three parts, as i
 
 Of equal methods, this calls 4 to 7 % different in accuracy at a level of 5 %, and 1.5 to 6 % in ECE (simulated with 5 seeds, 400 to 10,000
 images, and chance mostly of seeds, mostly of images, or both). With 2 seeds it is 1 % and less: two seeds can tell little. Two simpler ways
-were left for it: drawing replicates and images together counts `shared` three times (Owen 2007) and calls 0 to 3 % different; a t test
+were left for it: drawing replicates and images together counts `shared` three times (Owen 2007) and calls 0 to 4 % different; a t test
 over the seeds forgets the images and calls 4 to 29 % different.
 
 References:
@@ -123,7 +123,7 @@ def compare_means(values_a: Sequence[float | None], values_b: Sequence[float | N
     if n < 2:
         return _of_too_few(differences)
     scale = max(np.abs(a).max(), np.abs(b).max())
-    return _student(differences, float(differences.var(ddof=1)) / n, n - 1, scale=scale, confidence_level=confidence_level)
+    return _student(differences, float(differences.var(ddof=1)) / n, float(n - 1), scale=scale, confidence_level=confidence_level)
 
 
 def _of_too_few(differences: Float64) -> Comparison:
