@@ -43,7 +43,7 @@ class Bench:
         spec = make_spec(**changes)
         self.search = StudySearch(spec, slots)
         self.path = path
-        self.progress = StudyProgress("mine", list(self.search.arms), trials=spec.trials, epochs=spec.epochs, slots=slots)
+        self.progress = StudyProgress("mine", dict.fromkeys(self.search.arms, spec.trials), epochs=spec.epochs, slots=slots)
         self.view = SilentView()
         self.ledger = Ledger(path)
         self.driver = StudyDriver(self.search, self.ledger, self.progress, self.view)

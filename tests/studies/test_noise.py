@@ -85,10 +85,10 @@ def test_human_labels_are_those_of_each_images_own_row(tmp_path: Path) -> None:
     condition = {"kind": "human", "labels": "worse", "file": str(tmp_path / "human.npz")}
     _, study = prepared(condition, train_images=900)
     ((train, val),) = study.data.given.values()
-    assert np.array_equal(train, worse[study.rows["train"]])
-    assert np.array_equal(val, worse[study.rows["val"]])
-    assert np.array_equal(official[study.rows["train"]], study.data.train_targets)
-    assert len(np.unique(np.concatenate(list(study.rows.values())))) == 900
+    assert np.array_equal(train, worse[study.splits["train"].rows])
+    assert np.array_equal(val, worse[study.splits["val"].rows])
+    assert np.array_equal(official[study.splits["train"].rows], study.data.train_targets)
+    assert len(np.unique(np.concatenate([split.rows for split in study.splits.values()]))) == 900
 
 
 def test_human_labels_of_another_data_set_are_refused(tmp_path: Path) -> None:

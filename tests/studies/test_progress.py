@@ -16,7 +16,7 @@ from tests.studies._dummies import make_epoch, render
 
 
 def make_progress(arms: list[str] | None = None, *, trials: int = 3, epochs: int = 5, slots: int = 2, title: str = "mine") -> StudyProgress:
-    return StudyProgress(title, arms or ["bsd/none", "cs_kd/none"], trials=trials, epochs=epochs, slots=slots)
+    return StudyProgress(title, dict.fromkeys(arms or ["bsd/none", "cs_kd/none"], trials), epochs=epochs, slots=slots)
 
 
 def start(progress: StudyProgress, arm: str, number: int) -> str:
@@ -138,7 +138,7 @@ def test_the_head_shows_title_and_count() -> None:
 
 def full_house(arm: str = "label_smoothing/asymmetric_12.3457") -> StudyProgress:
     arms = [f"{arm}{letter}" for letter in "abcdefgh"]
-    progress = StudyProgress("a-study-with-a-rather-long-name", arms, trials=100, epochs=100, slots=32)
+    progress = StudyProgress("a-study-with-a-rather-long-name", dict.fromkeys(arms, 100), epochs=100, slots=32)
     for number in range(32):
         name = f"trial-{number}"
         method = Arm("label_smoothing", Condition(kind="asymmetric", rate=0.123457))

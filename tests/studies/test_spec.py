@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.corruptions import CORRUPTIONS
 from studies.condition import Condition
+from studies.confirm_fields import Confirm
 from studies.run_folder import create_run
 from studies.shifts import Evaluate
 from studies.spec import Arm, Augment, StudySpec
+from studies.stopping_fields import Stopping
 from studies.study_file import STUDY_FOLDER, check_spec, field_documentation, find_study, load_spec, study_names
 from studies.yaml_strict import parse_yaml
 from tests._dummies import PROPERTY
@@ -444,7 +446,7 @@ def test_the_quick_study_has_two_conditions_and_two_trials_an_arm() -> None:
     assert (len(spec.conditions), spec.trials) == (2, 2)
 
 
-@pytest.mark.parametrize("model", [StudySpec, Evaluate, Condition, Augment])
+@pytest.mark.parametrize("model", [StudySpec, Evaluate, Condition, Augment, Confirm, Stopping])
 def test_every_field_is_described_where_it_is_defined(model: Any) -> None:
     bare = [name for name, info in model.model_fields.items() if not (info.description or "").strip()]
     assert bare == []
@@ -452,7 +454,9 @@ def test_every_field_is_described_where_it_is_defined(model: Any) -> None:
 
 def test_the_documentation_lists_every_field_that_can_be_set() -> None:
     listed = [name for name, _, _ in field_documentation()]
-    expected = {name for name in StudySpec.model_fields if name != "evaluate"}
+    expected = {name for name in StudySpec.model_fields if name not in ("evaluate", "confirm", "stopping")}
+    expected |= {f"confirm.{name}" for name in Confirm.model_fields}
+    expected |= {f"stopping.{name}" for name in Stopping.model_fields}
     expected |= {f"evaluate.{name}" for name in Evaluate.model_fields}
     expected |= {f"conditions[].{name}" for name in Condition.model_fields}
     expected |= {f"augment.{name}" for name in Augment.model_fields}
