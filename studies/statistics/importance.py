@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from studies.pareto import costs
+
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
@@ -67,8 +69,8 @@ def importances(
         seed: of the resamples.
 
     Returns:
-        By objective, by setting in the order of `distributions`. None with fewer than `MIN_TRIALS` trials, without a searched setting, or where
-            no trial is worse than the better half: there is nothing to explain.
+        By objective, by setting in the order of `distributions`. None where nothing can be said: fewer than `MIN_TRIALS`
+        trials, no searched setting, or no trial that is worse than the better half.
 
     Raises:
         ValueError: a value that its distribution does not have.
@@ -78,16 +80,14 @@ def importances(
     """
     finished = [row for row in rows if row["state"] == "complete" and all(_finite(row[name]) for name in objectives)]
     names = [name for name in distributions if all(row.get(f"param_{name}") is not None for row in finished)]
-    losses = {
-        name: sign * np.array([row[name] for row in finished], dtype=np.float64) for name, sign in zip(objectives, (-1, 1), strict=True)
-    }
     if len(finished) < MIN_TRIALS or not names:
         return dict.fromkeys(objectives)
+    accuracy, ece = ([row[name] for row in finished] for name in objectives)
     rng = np.random.default_rng(seed)
     resamples = [rng.integers(len(finished), size=len(finished)) for _ in range(n_bootstrap)]
     found: dict[str, dict[str, Importance] | None] = {}
     with _quiet():
-        for objective, loss in losses.items():
+        for objective, loss in zip(objectives, costs(accuracy, ece).T, strict=True):
             trials = _trials(finished, {name: distributions[name] for name in names}, loss)
             shares = _shares(trials, names)
             resampled = [known for picked in resamples if (known := _shares([trials[place] for place in picked], names)) is not None]
