@@ -149,3 +149,16 @@ def test_the_chosen_front_is_every_different_non_dominated_point_once(cloud: lis
         assert holders["best_accuracy"] == max(front)
         assert holders["best_ece"] == min(front)  # on a front the lowest ECE is the lowest accuracy
         assert sum(len(point.roles) for point in chosen if point.roles != ("front",)) == 3
+
+
+@PROPERTY
+@given(st.lists(st.tuples(VALUE, VALUE), min_size=1, max_size=12))
+def test_no_member_is_farther_from_the_chord_than_the_knee(cloud: list[tuple[float, float]]) -> None:
+    accuracy, ece = (np.array([point[axis] for point in cloud]) for axis in (0, 1))
+    front = [point for point, kept in zip(cloud, non_dominated(accuracy, ece), strict=True) if kept]
+    (a0, e0), (a1, e1) = min(front), max(front)
+    # Twice the area of the triangle with the chord's ends, which grows with the distance; positive on the side of the ideal.
+    areas = [((point[0] - a0) * (e1 - e0) - (point[1] - e0) * (a1 - a0)) for point in front]
+    chosen = knee([point[0] for point in front], [point[1] for point in front])
+    assert areas[chosen] == pytest.approx(max(areas))
+    assert front[chosen][0] == max(point[0] for point, area in zip(front, areas, strict=True) if area == pytest.approx(max(areas)))

@@ -1,0 +1,153 @@
+"""Which finished trials a study recommends: chosen by validation values, over all methods of a condition.
+
+knee                           of the front of all methods of the condition
+accurate_and_calibrated        the most accurate with an ECE under a bound
+no_worse_than_cross_entropy    of the method that in every condition is at least as good as plain training in both objectives
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+
+from studies.choose import knee
+from studies.pareto import non_dominated
+
+Row = Mapping[str, Any]  # of table trials
+
+OPERATING_POINTS: Final = ("knee", "accurate_and_calibrated", "no_worse_than_cross_entropy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatingPoint:
+    """A recommended trial, or why there is none.
+
+    Attributes:
+        name: one of `OPERATING_POINTS`.
+        condition: it is for; None where the point is about all conditions and there is none.
+        method: of the trial; None without one.
+        trial_id: of the search trial; None without one.
+        reason: why this trial, or why none; fractions in it are validation values.
+    """
+
+    name: str
+    condition: str | None
+    method: str | None
+    trial_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Candidate:
+    condition: str
+    method: str
+    trial_id: str
+    accuracy: float
+    ece: float
+
+    @property
+    def order(self) -> tuple[float, float]:
+        """Smallest for the most accurate, of those for the best calibrated."""
+        return -self.accuracy, self.ece
+
+    def no_worse_than(self, other: _Candidate) -> bool:
+        return self.accuracy >= other.accuracy and self.ece <= other.ece
+
+    def __str__(self) -> str:
+        return f"{self.trial_id} (accuracy {self.accuracy:.4f}, ECE {self.ece:.4f})"
+
+
+def operating_points(
+    search_rows: Iterable[Row], *, objectives: tuple[str, str], max_ece: float, reference: str = "cross_entropy"
+) -> list[OperatingPoint]:
+    """The operating points of a study, by condition as the rows have them, then `no_worse_than_cross_entropy`.
+
+    Only complete trials of phase search count, without those of random search; where some were chosen for confirmation, only these, so that
+    every recommended trial was confirmed. Whatever is equally good is decided by the order of rows.
+
+    Args:
+        search_rows: of table trials.
+        objectives: an accuracy, up, and an ECE, down, of validation images.
+        max_ece: the largest ECE of `accurate_and_calibrated`.
+        reference: the method that `no_worse_than_cross_entropy` compares with: its most accurate trial of each condition.
+    """
+    rows = [row for row in search_rows if row["phase"] == "search" and row["sampler"] != "random"]
+    complete = [row for row in rows if row["state"] == "complete"]
+    confirmed = [row for row in complete if row["chosen_as"]]
+    conditions: dict[str, list[_Candidate]] = {row["condition"]: [] for row in rows}
+    for row in confirmed or complete:
+        if (found := _candidate(row, objectives)) is not None:
+            conditions[found.condition].append(found)
+    points: list[OperatingPoint] = []
+    for condition, members in conditions.items():
+        points += [_knee(condition, members), _accurate_and_calibrated(condition, members, max_ece)]
+    return points + _no_worse_than(conditions, reference)
+
+
+def _candidate(row: Row, objectives: tuple[str, str]) -> _Candidate | None:
+    accuracy, ece = (row[name] for name in objectives)
+    if accuracy is None or ece is None or not (math.isfinite(accuracy) and math.isfinite(ece)):
+        return None
+    return _Candidate(condition=row["condition"], method=row["method"], trial_id=row["trial_id"], accuracy=accuracy, ece=ece)
+
+
+def _point(name: str, found: _Candidate, reason: str) -> OperatingPoint:
+    return OperatingPoint(name=name, condition=found.condition, method=found.method, trial_id=found.trial_id, reason=reason)
+
+
+def _none(name: str, condition: str | None, reason: str) -> OperatingPoint:
+    return OperatingPoint(name=name, condition=condition, method=None, trial_id=None, reason=reason)
+
+
+def _knee(condition: str, members: Sequence[_Candidate]) -> OperatingPoint:
+    if not members:
+        return _none("knee", condition, "no finished trial")
+    accuracy, ece = (np.array([getattr(found, name) for found in members]) for name in ("accuracy", "ece"))
+    front = np.flatnonzero(non_dominated(accuracy, ece))
+    found = members[front[knee(accuracy[front], ece[front])]]
+    return _point("knee", found, f"the knee of the front of all methods, which has {len(front)} of {len(members)} trials")
+
+
+def _accurate_and_calibrated(condition: str, members: Sequence[_Candidate], max_ece: float) -> OperatingPoint:
+    name = "accurate_and_calibrated"
+    if not members:
+        return _none(name, condition, "no finished trial")
+    calibrated = [found for found in members if found.ece <= max_ece]
+    if not calibrated:
+        best = min(members, key=lambda found: found.ece)
+        return _none(name, condition, f"no trial has an ECE of at most {max_ece:g}; the lowest is of {best}")
+    reason = f"the most accurate of {len(calibrated)} trials with an ECE of at most {max_ece:g}"
+    return _point(name, min(calibrated, key=lambda found: found.order), reason)
+
+
+def _no_worse_than(conditions: Mapping[str, Sequence[_Candidate]], reference: str) -> list[OperatingPoint]:
+    """One point a condition, all of one method, or one that says why there is none."""
+    name = "no_worse_than_cross_entropy"
+    if not conditions:
+        return [_none(name, None, "no finished trial")]
+    plain: dict[str, _Candidate] = {}
+    for condition, members in conditions.items():
+        of_reference = [found for found in members if found.method == reference]
+        if not of_reference:
+            return [_none(name, None, f"condition {condition} has no finished trial of {reference} to compare with")]
+        plain[condition] = min(of_reference, key=lambda found: found.order)
+    qualified: list[list[_Candidate]] = []
+    for method in dict.fromkeys(found.method for members in conditions.values() for found in members if found.method != reference):
+        good = [
+            [found for found in members if found.method == method and found.no_worse_than(plain[condition])]
+            for condition, members in conditions.items()
+        ]
+        if all(good):
+            qualified.append([min(members, key=lambda found: found.order) for members in good])
+    if not qualified:
+        return [_none(name, None, f"no other method is, in every condition, as good in both objectives as the most accurate {reference}")]
+    best = min(qualified, key=lambda points: (fmean(-found.accuracy for found in points), fmean(found.ece for found in points)))
+    return [
+        _point(name, found, f"no worse in both objectives than {plain[found.condition]}, as {found.method} is in every condition")
+        for found in best
+    ]
