@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import torch
 
 from bsd_core.accelerate import keep_freed_memory
-from bsd_core.bench import seconds_by_round
 from bsd_core.config import AugmentConfig
 from bsd_core.evaluate import measure, predict, reliability
 from bsd_core.robustness.corruptions import corrupt
@@ -20,7 +20,6 @@ from studies.prepare import confirm_plan
 from studies.spec import Augment, StudySpec
 
 _ROUND_SECONDS: Final = 0.3  # that a round of training may take, and about a round of everything else
-_ROUNDS: Final = 4  # that count, after one that warms up
 _VALUES: Final = 2**18  # pixel values that are corrupted to time it, 85 images of CIFAR's size
 _LOGITS: Final = 2**20
 
@@ -69,17 +68,14 @@ def _time_training(spec: StudySpec, sizes: Sizes, device: torch.device) -> tuple
         targets = torch.arange(len(images), device=device) % sizes.n_classes
         return Trainer(recipe, images, targets, true=None, n_classes=sizes.n_classes)
 
-    def seconds_an_epoch(trainer: Trainer, rounds: int) -> float:
-        return _fastest(seconds_by_round({"train": trainer.run_epoch}, rounds=rounds, device=device))["train"]
-
     trainer = new_trainer(2, 1)
-    an_image = seconds_an_epoch(trainer, rounds=1) / 2
+    an_image = _fastest(trainer.run_epoch, device, rounds=1) / 2
     batch_size = _between(2, spec.batch_size, _ROUND_SECONDS / an_image)
     n_steps = _between(1, 32, _ROUND_SECONDS / (batch_size * an_image))
-    start = _fastest(seconds_by_round({"start": lambda: new_trainer(2, 1)}, rounds=1, device=device))["start"]
+    start = _fastest(lambda: new_trainer(2, 1), device, rounds=1)
     if batch_size * n_steps > 2:
         trainer = new_trainer(batch_size, n_steps)
-        an_image = seconds_an_epoch(trainer, rounds=_ROUNDS) / (batch_size * n_steps)
+        an_image = _fastest(trainer.run_epoch, device) / (batch_size * n_steps)
     return start, an_image, trainer
 
 
@@ -94,30 +90,23 @@ def _time_evaluation(spec: StudySpec, sizes: Sizes, trainer: Trainer, *, n: int)
     logits = torch.randn(n_measured, sizes.n_classes, dtype=torch.float64, device=device, generator=_generator(device))
     targets = torch.arange(n_measured, device=device) % sizes.n_classes
 
-    def rows(images: torch.Tensor) -> torch.Tensor:
-        return torch.arange(len(images), device=device)
+    def corrupt_all() -> None:
+        for name in corruptions:
+            corrupt(some, name, 3, seed=0, indices=torch.arange(len(some), device=device))
+
+    def perturb_all() -> None:
+        for name in perturbations:
+            list(frames(few, name, seed=0, indices=torch.arange(len(few), device=device)))
 
     def all_metrics() -> None:
         measure(logits, targets, temperature=1.0)
         reliability(logits, targets)
 
-    seconds = _fastest(
-        seconds_by_round(
-            {
-                "predict": lambda: predict(trainer.network, images, trainer.normaliser),
-                "corrupt": lambda: [corrupt(some, name, 3, seed=0, indices=rows(some)) for name in corruptions],
-                "frame": lambda: [list(frames(few, name, seed=0, indices=rows(few))) for name in perturbations],
-                "measure": all_metrics,
-            },
-            rounds=_ROUNDS,
-            device=device,
-        )
-    )
     return {
-        "predict": seconds["predict"] / len(images),
-        "corrupt": seconds["corrupt"] / max(1, len(some) * len(corruptions)),
-        "frame": seconds["frame"] / max(1, len(few) * sum(map(n_frames, perturbations))),
-        "measure": seconds["measure"] * sizes.n_test / n_measured,
+        "predict": _fastest(lambda: predict(trainer.network, images, trainer.normaliser), device) / n,
+        "corrupt": _fastest(corrupt_all, device) / max(1, len(some) * len(corruptions)),
+        "frame": _fastest(perturb_all, device) / max(1, len(few) * sum(map(n_frames, perturbations))),
+        "measure": _fastest(all_metrics, device) * sizes.n_test / n_measured,
     }
 
 
@@ -131,9 +120,21 @@ def _shifts(spec: StudySpec) -> tuple[list[str], list[str]]:
     return [name for name in dict.fromkeys(corruptions) if name != "frost"], list(dict.fromkeys(perturbations))
 
 
-def _fastest(rounds: Mapping[str, list[float]]) -> dict[str, float]:
-    """What slows the others down is something else that the machine does."""
-    return {name: min(seconds) for name, seconds in rounds.items()}
+def _fastest(work: Callable[[], object], device: torch.device, *, rounds: int = 4) -> float:
+    """Seconds of the fastest of some rounds, after one that warms up; on a CPU of computing, so that other programs do not count."""
+    seconds = []
+    for _ in range(rounds + 1):
+        started = _now(device)
+        work()
+        seconds.append(_now(device) - started)
+    return min(seconds[1:])
+
+
+def _now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return time.process_time() / torch.get_num_threads()
 
 
 def _between(low: int, high: int, value: float) -> int:
