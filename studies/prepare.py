@@ -200,9 +200,10 @@ def _settings(spec: StudySpec, natural: AugmentConfig) -> TrialSettings:
             severities=tuple(spec.evaluate.severities),
             perturbations=tuple(spec.evaluate.perturbations),
             seed=derive_seed(spec.seed, "corruptions"),
-            frost_folder=spec.evaluate.frost_folder,
+            frost_folder=spec.evaluate.frost_folder if "frost" in spec.evaluate.corruptions else None,
         ),
         validation_labels=spec.validation_labels,
+        rungs=spec.stopping.rungs,
         cpus=spec.cpus_per_trial,
         use_gpu=spec.gpus_per_trial > 0,
     )

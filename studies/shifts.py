@@ -92,8 +92,6 @@ class Evaluate(Strict):
     def _files_are_of_corruptions(self) -> Evaluate:
         if self.official is not None and not self.corruptions:
             raise ConfigError("`official` files are corrupted images, but `corruptions` is none.")
-        if self.frost_folder is not None and "frost" not in self.corruptions:
-            raise ConfigError("`frost_folder` is for the corruption frost, which `corruptions` does not name.")
         return self
 
     @field_validator("severities")

@@ -235,6 +235,9 @@ class StudySpec(RecipeFields):
             raise ConfigError(f"gpus_per_trial above 1 is a whole number, but got {self.gpus_per_trial:g}.")
         if self.targets.on_corrupted and not self.evaluate.corruptions:
             raise ConfigError("The objectives are measured on corrupted images, but `evaluate.corruptions` is none.")
+        shown = [*self.evaluate.corruptions, *(self.confirm.corruptions if self.confirm else [])]
+        if self.evaluate.frost_folder is not None and "frost" not in shown:
+            raise ConfigError("`frost_folder` is for the corruption frost, which no `corruptions` name.")
         self._check_fixed()
         self._check_search_also()
         return self

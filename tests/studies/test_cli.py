@@ -212,8 +212,8 @@ def test_fields_lists_every_field(monkeypatch: pytest.MonkeyPatch, capsys: Scree
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     names = {line.split()[0] for line in printed.splitlines() if not line.startswith(" ")}
-    assert set(StudySpec.model_fields) - {"evaluate"} <= names
-    assert {"evaluate.severities", "conditions[].rate", "augment.flip"} <= names
+    assert set(StudySpec.model_fields) - {"evaluate", "confirm", "stopping"} <= names
+    assert {"evaluate.severities", "conditions[].rate", "augment.flip", "confirm.seeds", "stopping.kind"} <= names
 
 
 def test_describe_follows_the_overrides(monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:

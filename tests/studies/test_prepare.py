@@ -263,12 +263,13 @@ def test_released_files_are_checked_before_anything_starts(tmp_path: Path, make:
     targets = load_source(changes["dataset"], data_dir=str(tmp_path)).test.targets
     make(tmp_path / "CIFAR-10-C", targets)
     with pytest.raises((ConfigError, DataError), match=message):
-        prepared(**changes, evaluate={"corruptions": ["fog"], "official": str(tmp_path / "CIFAR-10-C")})
+        official = {"corruptions": ["fog"], "official": str(tmp_path / "CIFAR-10-C")}
+        prepared(**changes, evaluate=official, confirm={"corruptions": ["fog"]})
 
 
 def test_released_files_are_those_of_cifar_unless_a_folder_is_named() -> None:
     with pytest.raises(ConfigError, match=r"Released corruptions are known of cifar10 and cifar100, but the data set is 'digits'"):
-        prepared(evaluate={"corruptions": "official"})
+        prepared(evaluate={"corruptions": "official"}, confirm={})
 
 
 def test_pictures_of_frost_are_checked_before_anything_starts(tmp_path: Path) -> None:

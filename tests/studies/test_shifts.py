@@ -69,7 +69,7 @@ def test_a_frost_folder_is_found_from_anywhere() -> None:
         ({"perturbations": ["tilt", "tilt"]}, r"The perturbation 'tilt' is listed twice"),
         (
             {"corruptions": ["fog"], "frost_folder": "pictures"},
-            r"`frost_folder` is for the corruption frost, which `corruptions` does not name",
+            r"`frost_folder` is for the corruption frost, which no `corruptions` name",
         ),
         ({"corruptions": "none", "official": "auto"}, r"`official` files are corrupted images, but `corruptions` is none"),
     ],

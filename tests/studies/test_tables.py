@@ -179,19 +179,23 @@ def test_fronts_are_taken_within_each_arm() -> None:
     assert on_front == {"bsd-none-0000", "bsd-none-0001", "bsd-none-0004", "cs_kd-none-0000", "bsd-symmetric_40-0000"}
 
 
-def test_fronts_are_taken_within_each_phase() -> None:
+def test_a_front_is_of_finished_search_trials_alone() -> None:
     events = [
         make_suggest("bsd/none", 0),
         make_end("bsd/none", 0, 0.5, 0.5),
         {**make_suggest("bsd/none", 1), "phase": "confirm"},
         make_end("bsd/none", 1, 0.9, 0.1),
+        make_suggest("bsd/none", 2),
+        {**make_end("bsd/none", 2, 0.9, 0.1), "state": "stopped"},
     ]
     tables = build_tables(events, CONSTANTS)
     assert {row["trial_id"]: row["phase"] for row in tables.evaluations.to_pylist()} == {
         "bsd-none-0000": "search",
         "bsd-none-0001": "confirm",
+        "bsd-none-0002": "search",
     }
-    assert tables.trials["on_front"].to_pylist() == [True, True]
+    front = dict(zip(tables.trials["trial_id"].to_pylist(), tables.trials["on_front"].to_pylist(), strict=True))
+    assert front == {"bsd-none-0000": True, "bsd-none-0001": False, "bsd-none-0002": False}
 
 
 def test_evaluations_and_bins_know_their_trial() -> None:

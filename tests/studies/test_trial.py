@@ -52,8 +52,10 @@ def test_an_end_brings_every_column_that_the_trial_itself_knows() -> None:
     shown = dataclasses.replace(make_settings().evaluation, perturbations=("translate",))
     end = events_of(make_task(), make_settings(evaluation=shown))[-1]
     known_to_the_driver = {"study", "run_id", "phase", "arm", "method", "condition", "noise_kind", "noise_rate", "dataset", "model"}
-    known_to_the_driver |= {"trial_number", "seed", "validation_labels", "objectives", "on_front", "test_accuracy", "test_ece"}
+    known_to_the_driver |= {"trial_number", "seed", "validation_labels", "objectives", "on_front", "sampler", "chosen_as", "confirms"}
+    known_to_the_driver |= {"replicate", "noise_seed", "stopped_at", "audited"}
     known_to_the_driver |= {"val_corruption_error_vs_cross_entropy"}  # from the table
+    known_to_the_driver |= {name for name in TRIALS.names if name.startswith("test_")}  # of the confirm phase
     brought = set(end) | set(end["metrics"])
     assert set(TRIALS.names) - known_to_the_driver <= brought
     assert (end["state"], end["error"], end["device"], end["epochs"]) == ("complete", None, "cpu", 2)
@@ -201,7 +203,7 @@ def test_an_unexpected_error_ends_the_trial_as_failed_with_a_traceback(monkeypat
     def broken(*args: Any, **kwargs: Any) -> Any:
         raise KeyError("first\nsecond")
 
-    monkeypatch.setattr(trial_module, "evaluate", broken)
+    monkeypatch.setattr(trial_module, "measure_val", broken)
     *epochs, end = events_of(make_task())
     assert len(epochs) == 2
     assert (end["state"], end["epochs"]) == ("failed", 2)
