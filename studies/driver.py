@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from studies.halving import ParetoHalving
 from studies.ledger import Event, Ledger
 from studies.predictions import Prediction, write_predictions
 from studies.progress import StudyProgress, View
@@ -42,13 +43,21 @@ class StudyDriver:
         ledger: where everything is written before anyone is told.
         progress, view: what the user sees.
         predictions: folder for the logits that trials send; without one they are dropped.
+        halving: ends trials early; without one all train to their end.
     """
 
     def __init__(
-        self, source: TrialSource, ledger: Ledger, progress: StudyProgress, view: View, *, predictions: Path | None = None
+        self,
+        source: TrialSource,
+        ledger: Ledger,
+        progress: StudyProgress,
+        view: View,
+        *,
+        predictions: Path | None = None,
+        halving: ParetoHalving | None = None,
     ) -> None:
         self.source, self.ledger, self.progress, self.view = source, ledger, progress, view
-        self._predictions = predictions
+        self._predictions, self._halving = predictions, halving
         self._suggestions: dict[str, Suggestion] = {}  # by Tune's id of the trial
         self._ends: dict[str, Event] = {}
         self._deaths: Counter[str] = Counter()  # by our id: processes that a trial lost for good
@@ -56,7 +65,9 @@ class StudyDriver:
     def replay(self, events: list[Event]) -> None:
         """Take in an earlier process's ledger."""
         for arm, outcome in self.source.replay(events):
-            self.progress.end(None, arm, outcome.values)
+            self._show_end(None, arm, outcome)
+        if self._halving is not None:
+            self._halving.replay(events)
 
     def suggest(self, tune_id: str) -> dict[str, Any] | None:
         """The configuration of one more trial, or None while there is nothing to start."""
@@ -92,31 +103,46 @@ class StudyDriver:
         """Our id of a trial."""
         return self._suggestions[tune_id].trial_id
 
-    def receive(self, tune_id: str, message: str, predictions: list[Prediction] | None = None) -> None:
-        """Events of a trial, as its process sent them, and its predictions, which are on the disk before its end is."""
+    def receive(self, tune_id: str, message: str, predictions: list[Prediction] | None = None) -> bool:
+        """Events of a trial, as its process sent them, and its predictions, which are on the disk before its end is.
+
+        Returns:
+            Whether the trial is to be stopped: its end is then in the ledger, and nothing more is expected of it.
+        """
+        suggestion = self._suggestions[tune_id]
         if predictions and self._predictions is not None:
-            write_predictions(self._predictions / f"{self.trial_name(tune_id)}.parquet", predictions)
-        epochs = []
-        for event in json.loads(message):
-            if event["event"] == "epoch":
-                epochs.append({name: value for name, value in event.items() if name not in ("event", "trial_id")})
-                self.progress.epoch(event["trial_id"], event)
-            else:
-                self._write_epochs(tune_id, epochs)
-                self._write_end(tune_id, event)
-                epochs = []
-        self._write_epochs(tune_id, epochs)
+            write_predictions(self._predictions / f"{suggestion.trial_id}.parquet", predictions)
+        events = json.loads(message)
+        epochs = [event for event in events if event["event"] == "epoch"]
+        if epochs:
+            left_out = ("event", "trial_id", "so_far")
+            rows = [{name: value for name, value in epoch.items() if name not in left_out} for epoch in epochs]
+            self.ledger.append({"event": "epochs", "trial_id": suggestion.trial_id, "rows": rows})
+        for epoch in epochs:
+            self.progress.epoch(suggestion.trial_id, epoch)
+            if self._falls_behind(suggestion, epoch):
+                self._write_end(tune_id, suggestion, _stopped_end(epoch))
+                return True
+        for end in events[len(epochs) :]:
+            self._write_end(tune_id, suggestion, end)
         self.view.update()
+        return False
 
-    def _write_epochs(self, tune_id: str, rows: list[Event]) -> None:
-        if rows:
-            self.ledger.append({"event": "epochs", "trial_id": self.trial_name(tune_id), "rows": rows})
+    def _falls_behind(self, suggestion: Suggestion, epoch: Event) -> bool:
+        """Whether it ends here; an audited trial runs on."""
+        if self._halving is None:
+            return False
+        decision = self._halving.judge(suggestion.arm.name, suggestion.number, epoch)
+        return decision.stop and not decision.audited
 
-    def _write_end(self, tune_id: str, event: Event) -> None:
-        if details := event.pop("traceback", None):
-            print(f"{event['trial_id']} failed:\n{details}", flush=True)  # to run.log
-        self.ledger.append(event, sync=True)
-        self._ends[tune_id] = event
+    def _write_end(self, tune_id: str, suggestion: Suggestion, end: Event) -> None:
+        if details := end.pop("traceback", None):
+            print(f"{suggestion.trial_id} failed:\n{details}", flush=True)  # to run.log
+        stopped_at = None if self._halving is None else self._halving.stopped_at(suggestion.arm.name, suggestion.number)
+        if stopped_at is not None:
+            end |= {"audited": end["state"] != "stopped", "state": "stopped", "stopped_at": stopped_at}
+        self.ledger.append(end, sync=True)
+        self._ends[tune_id] = end
 
     def complete(self, tune_id: str, *, died: bool) -> None:
         """Tune is done with a trial; its end, if it had one, is in the ledger by now."""
@@ -130,13 +156,24 @@ class StudyDriver:
                 self.view.note(f"{suggestion.trial_id}: its process died; it starts again")
                 return
             reason = "the trial's process died or could not start, more often than it may" if died else "the trial ended without a result"
-            self._write_end(tune_id, {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": f"{reason}; see run.log"})
+            end = {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": f"{reason}; see run.log"}
+            self._write_end(tune_id, suggestion, end)
         end = self._ends.pop(tune_id)
         outcome = self.source.finish(suggestion, end)
-        self.progress.end(suggestion.trial_id, suggestion.arm.name, outcome.values)
-        if outcome.values is None:
+        self._show_end(suggestion.trial_id, suggestion.arm.name, outcome)
+        if outcome.failed:
             self.view.note(f"{suggestion.trial_id} failed: {end['error']}")
         self.view.update()
+
+    def _show_end(self, trial_id: str | None, arm: str, outcome: Outcome) -> None:
+        self.progress.end(trial_id, arm, outcome.values, stopped=outcome.share if outcome.stopped else None)
+
+
+def _stopped_end(epoch: Event) -> Event:
+    """The `end` event of a trial that its process does not come to send: what it measured in its last epoch."""
+    metrics = {name: epoch[name] for name in ("val_accuracy", "val_ece", "val_nll")}
+    measured: Event = {"metrics": metrics, "evaluations": [], "reliability": []}
+    return {**epoch["so_far"], "event": "end", "state": "stopped", "error": None, **measured}
 
 
 def trial_task(suggestion: Suggestion) -> dict[str, Any]:

@@ -22,8 +22,9 @@ import moocore
 import numpy as np
 import numpy.typing as npt
 
-from bsd_core.errors import require
 from bsd_core.seeds import derive_seed
+from studies.rungs import Rungs
+from studies.spec import StudySpec
 
 Points = npt.NDArray[np.float64]  # (T, 2) error and NLL, both down
 
@@ -64,36 +65,6 @@ def n_better(points: Points, index: int) -> int:
     return int((rank < rank[index]).sum() + (crowding > own).sum())
 
 
-@dataclass(frozen=True)
-class Rungs:
-    """When trainings are compared.
-
-    Attributes:
-        reduction: one of so many goes on past each rung; at least 2.
-        first: epochs before a training can be stopped; None: two rungs, so a share of 1 / reduction^2.
-    """
-
-    reduction: int = 3
-    first: int | None = None
-
-    def __post_init__(self) -> None:
-        require(self.reduction >= 2, "reduction >= 2", reduction=self.reduction)
-        require(self.first is None or self.first >= 1, "first >= 1", first=self.first)
-
-    def epochs(self, total: int) -> tuple[int, ...]:
-        """The rungs of a training of `total` epochs, last one first; empty where it is too short to be stopped.
-
-        total / reduction, total / reduction^2, ..., rounded up, and none before `first`; `first` alone where all would be.
-        """
-        first = self.first if self.first is not None else -(-total // self.reduction**2)
-        rungs = []
-        power = self.reduction
-        while (rung := -(-total // power)) >= first and rung not in rungs:
-            rungs.append(rung)
-            power *= self.reduction
-        return tuple(rung for rung in rungs or [first] if rung < total)
-
-
 class Decision(NamedTuple):
     """What becomes of a training after an epoch.
 
@@ -128,6 +99,12 @@ class ParetoHalving:
     _reached: dict[tuple[str, int], dict[int, tuple[float, float]]] = field(default_factory=dict, init=False)  # by arm and rung, by number
     _stopped: dict[tuple[str, int], int] = field(default_factory=dict, init=False)  # by arm and number: the epoch
 
+    @classmethod
+    def of(cls, spec: StudySpec) -> ParetoHalving | None:
+        """As the study wants it; None where nothing is stopped."""
+        rungs = spec.stopping.rungs
+        return None if rungs is None else cls(rungs, audit=spec.stopping.audit, seed=spec.seed)
+
     def decide(self, arm: str, number: int, *, epoch: int, total: int, error: float, nll: float) -> Decision:
         """What becomes of trial `number` after `epoch` of `total` epochs; between rungs it goes on.
 
@@ -157,14 +134,19 @@ class ParetoHalving:
         """The epoch at which a trial fell behind, if it did."""
         return self._stopped.get((arm, number))
 
-    def replay(self, arm: str, number: int, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Take in the epoch rows of a trial of an earlier process; trials and rows in the order in which they came then."""
-        for row in rows:
-            self.decide_row(arm, number, row)
-
-    def decide_row(self, arm: str, number: int, row: Mapping[str, Any]) -> Decision:
+    def judge(self, arm: str, number: int, row: Mapping[str, Any]) -> Decision:
         """`decide` on a row of a ledger's `epochs`."""
         return self.decide(arm, number, epoch=row["epoch"], total=row["epochs"], error=1 - row["val_accuracy"], nll=row["val_nll"])
+
+    def replay(self, events: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the ledger of an earlier process: the epochs of its search, in the order in which they came."""
+        trials: dict[str, tuple[str, int]] = {}
+        for event in events:
+            if event["event"] == "suggest" and event["phase"] == "search":
+                trials[event["trial_id"]] = (event["arm"], event["trial_number"])
+            elif event["event"] == "epochs" and event["trial_id"] in trials:
+                for row in event["rows"]:
+                    self.judge(*trials[event["trial_id"]], row)
 
     def _fallen(self, arm: str, number: int) -> Decision:
         share = derive_seed(self.seed, "audit", arm, number) / 2**63

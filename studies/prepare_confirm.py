@@ -74,7 +74,7 @@ def prepare_confirm(spec: StudySpec, prepared: PreparedStudy) -> PreparedConfirm
     official = spec.evaluate.official
     return PreparedConfirm(
         data=data,
-        settings=replace(prepared.settings, evaluation=confirm_plan(spec), predictions=confirm.predictions),
+        settings=replace(prepared.settings, evaluation=confirm_plan(spec), predictions=confirm.predictions, rungs=None),
         test=TestData(
             images=test.images,
             targets=test.targets,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Final, Protocol
 
 from rich.console import Console, Group, RenderableType
@@ -35,9 +36,16 @@ class ArmProgress:
     """Results of one arm so far."""
 
     epochs: int  # of a trial
-    wanted: int  # finished trials
+    wanted: int  # finished trials; with early stopping, full trainings
     points: list[tuple[float, float]] = field(default_factory=list)  # (accuracy, ece): one append, so a drawing thread sees whole points
     failed: int = 0
+    stopped: int = 0
+    spent_on_stopped: Fraction = Fraction(0)  # full trainings
+
+    @property
+    def done(self) -> Fraction:
+        """Of what is wanted."""
+        return len(self.points) + self.spent_on_stopped
 
     def front(self) -> list[tuple[float, float]]:
         """Non-dominated (accuracy, ece), most accurate first, without repeats."""
@@ -71,9 +79,9 @@ class StudyProgress:
         return sum(arm.wanted for arm in self.arms.values())
 
     @property
-    def finished(self) -> int:
-        """Finished trials so far, those of an earlier process included."""
-        return sum(len(arm.points) for arm in self.arms.values())
+    def finished(self) -> Fraction:
+        """Finished trials so far, those of an earlier process included; stopped ones by their share of a training."""
+        return sum((arm.done for arm in self.arms.values()), Fraction(0))
 
     @property
     def failed(self) -> int:
@@ -98,11 +106,14 @@ class StudyProgress:
         """A trial lost its process and waits to be started again."""
         self.running.pop(trial_id, None)
 
-    def end(self, trial_id: str | None, arm: str, values: tuple[float, float] | None) -> None:
-        """A trial ended, or was found ended in the ledger."""
+    def end(self, trial_id: str | None, arm: str, values: tuple[float, float] | None, *, stopped: Fraction | None = None) -> None:
+        """A trial ended, or was found ended in the ledger; `stopped` early, after this share of a full training."""
         if trial_id is not None:
             self.running.pop(trial_id, None)
-        if values is None:
+        if stopped is not None:
+            self.arms[arm].stopped += 1
+            self.arms[arm].spent_on_stopped += stopped
+        elif values is None:
             self.arms[arm].failed += 1
         else:
             self.arms[arm].points.append(values)
@@ -112,9 +123,9 @@ class StudyProgress:
         if self._first_epoch is None or self._epochs_done < 3 * self.slots:
             return None
         elapsed = time.monotonic() - self._first_epoch
-        missing: int = sum((arm.wanted - len(arm.points)) * arm.epochs for arm in self.arms.values())
+        missing: float = float(sum((arm.wanted - arm.done) * arm.epochs for arm in self.arms.values()))
         missing -= sum(trial.latest.get("epoch", 0) for trial in self._running())
-        return elapsed / self._epochs_done * max(0, missing)
+        return elapsed / self._epochs_done * max(0.0, missing)
 
     def _running(self) -> list[RunningTrial]:
         return list(self.running.values())
@@ -126,9 +137,9 @@ class StudyProgress:
         head.add_column(ratio=1)
         head.add_column(justify="right", no_wrap=True)
         left = self.seconds_left()
-        clock = f"{self.finished}/{self.total}  {_duration(time.monotonic() - self.started)}"
+        clock = f"{_amount(self.finished)}/{self.total}  {_duration(time.monotonic() - self.started)}"
         clock += f"  {_duration(left)} left" if left is not None else "  starting" if not self.finished else ""
-        head.add_row(Text(self.title, style="bold"), ProgressBar(total=max(1, self.total), completed=self.finished), clock)
+        head.add_row(Text(self.title, style="bold"), ProgressBar(total=max(1, self.total), completed=float(self.finished)), clock)
         return Group(head, self._running_table(), self._front_table())
 
     def _running_table(self) -> Table:
@@ -150,8 +161,9 @@ class StudyProgress:
             front = arm.front()
             shown = "  ".join(f"{accuracy * 100:.1f}/{ece * 100:.1f}" for accuracy, ece in front[:3])
             more = f"  +{len(front) - 3}" if len(front) > 3 else ""
+            stopped = f"  {arm.stopped} stopped" if arm.stopped else ""
             failed = f"  {arm.failed} failed" if arm.failed else ""
-            table.add_row(Text(name), f"{len(arm.points)}/{arm.wanted}", Text(shown + more + failed))
+            table.add_row(Text(name), f"{_amount(arm.done)}/{arm.wanted}", Text(shown + more + stopped + failed))
         return table
 
 
@@ -160,6 +172,10 @@ def _grid(*titles: str) -> Table:
     for index, title in enumerate(titles):
         table.add_column(title, justify="right" if index else "left", no_wrap=True)
     return table
+
+
+def _amount(trainings: Fraction) -> str:
+    return str(trainings) if trainings.denominator == 1 else f"{float(trainings):.1f}"
 
 
 def _percent(fraction: float) -> str:
@@ -233,7 +249,7 @@ class LineView:
             self._last = time.monotonic()
             left = self._progress.seconds_left()
             rest = f", about {_duration(left)} left" if left is not None else ""
-            self.note(f"{self._progress.finished}/{self._progress.total} trials{rest}")
+            self.note(f"{_amount(self._progress.finished)}/{self._progress.total} trials{rest}")
 
     def note(self, text: str) -> None:
         """Print a line."""

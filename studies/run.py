@@ -22,6 +22,7 @@ from studies import cluster
 from studies.confirm import ChosenTrial, ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
 from studies.front import collect_front, render_front
+from studies.halving import ParetoHalving
 from studies.ledger import Event, Ledger, read_ledger
 from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.prepare_confirm import prepare_confirm
@@ -170,8 +171,13 @@ class _Trainings:
         """Run all trials of the search that an earlier process has not finished."""
         wanted = dict.fromkeys(search.arms, self.spec.trials)
         progress = StudyProgress(self.run.study, wanted, epochs=self.spec.epochs, slots=self.slots)
-        timing = f"{self.slots} slots for {len(search.arms)} arms: suggestions depend on timing, so this run will not repeat exactly."
-        self._run(search, progress, earlier, data=prepared.data, settings=prepared.settings, note=None if search.repeatable else timing)
+        notes = []
+        if not search.repeatable:
+            timing = "suggestions depend on timing, so this run will not repeat exactly."
+            notes.append(f"{self.slots} slots for {len(search.arms)} arms: {timing}")
+        if self.spec.stopping.rungs is not None:
+            notes.append(f"Early stopping: every arm may spend the epochs of {self.spec.trials} full trainings; arms end equal within one.")
+        self._run(search, progress, earlier, data=prepared.data, settings=prepared.settings, notes=notes)
 
     def confirm(self, prepared: PreparedStudy) -> ConfirmPhase:
         """Choose, write the choice down, open the test split, and train what was chosen."""
@@ -184,7 +190,7 @@ class _Trainings:
         phase = ConfirmPhase(self.spec, chosen)
         title = f"{self.run.study}, confirmed on test"
         progress = StudyProgress(title, phase.wanted, epochs=self.spec.epochs, slots=self.slots, points="test")
-        self._run(phase, progress, earlier, data=ready.data, settings=ready.settings, test=ready.test, note=_few_points(self.spec, chosen))
+        self._run(phase, progress, earlier, data=ready.data, settings=ready.settings, test=ready.test, notes=_few_points(self.spec, chosen))
         return phase
 
     def _run(
@@ -196,17 +202,18 @@ class _Trainings:
         data: SearchData,
         settings: TrialSettings,
         test: TestData | None = None,
-        note: str | None,
+        notes: list[str],
     ) -> None:
         from studies.tune import run_trials
 
         view = make_view(progress, self.console)
-        driver = StudyDriver(source, self.ledger, progress, view, predictions=self.run.predictions)
+        halving = ParetoHalving.of(self.spec) if test is None else None
+        driver = StudyDriver(source, self.ledger, progress, view, predictions=self.run.predictions, halving=halving)
         driver.replay(earlier)
         if source.done:
             return
         view.start()
-        if note:
+        for note in notes:
             view.note(note)
         try:
             gpus, slots = self.spec.gpus_per_trial, self.slots
@@ -215,13 +222,13 @@ class _Trainings:
             view.stop()
 
 
-def _few_points(spec: StudySpec, chosen: list[ChosenTrial]) -> str | None:
+def _few_points(spec: StudySpec, chosen: list[ChosenTrial]) -> list[str]:
     """What to say where an arm cannot give as many points as are wanted because too few of its trials finished."""
     assert spec.confirm is not None
     if spec.trials < spec.confirm.at_most and spec.confirm.points == "front":
-        return f"confirm.at_most is {spec.confirm.at_most}, but an arm has {spec.trials} trials: what they give is confirmed."
+        return [f"confirm.at_most is {spec.confirm.at_most}, but an arm has {spec.trials} trials: what they give is confirmed."]
     without = [arm.name for arm in spec.compared_arms if arm not in {trial.arm for trial in chosen}]
-    return f"No trial of {', '.join(without)} finished, so nothing of it is confirmed." if without else None
+    return [f"No trial of {', '.join(without)} finished, so nothing of it is confirmed."] if without else []
 
 
 def _replayed_confirm(spec: StudySpec, events: list[Event]) -> ConfirmPhase | None:
@@ -277,7 +284,7 @@ def _conclude(
     if not search.done or (search.spec.confirm is not None and (confirm is None or not confirm.done)):
         say(console, f"Interrupted; finished trials are kept. Finish the run with: {resume}")
         return TERMINATED if terminated else INTERRUPTED
-    short = [arm.arm.name for arm in search.arms.values() if arm.completed < arm.n_trials]
+    short = [arm.arm.name for arm in search.arms.values() if arm.gave_up]
     if short:
         gave_up = f"{', '.join(short)} gave up after {search.spec.trials} failed trials"
         say(console, f"Budgets are NOT equal: {gave_up}. See `error` in trials.parquet.")

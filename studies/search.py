@@ -11,6 +11,7 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import optuna
@@ -104,9 +105,27 @@ class Suggestion:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a trial ended: finite objectives if it completed, None if it failed."""
+    """How a trial ended.
+
+    Attributes:
+        values: finite objectives if it completed, else None.
+        stopped: whether early stopping ended it; also if it was audited, so that it ran on although it had been decided.
+        share: of a full training that it ran, until it was stopped.
+    """
 
     values: tuple[float, float] | None
+    stopped: bool = False
+    share: Fraction = Fraction(1)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it neither completed nor was stopped."""
+        return self.values is None and not self.stopped
+
+    @property
+    def state(self) -> TrialState:
+        """For Optuna; of a pruned trial TPE learns where not to look, and that it has no values."""
+        return TrialState.PRUNED if self.stopped else TrialState.FAIL if self.values is None else TrialState.COMPLETE
 
 
 class ArmSearch:
@@ -114,13 +133,19 @@ class ArmSearch:
 
     An arm is done when `n_trials` have completed. A failed trial is replaced, so that arms end with equal numbers of finished trials;
     after `n_trials` failures the arm gives up, so that a hopeless setting does not run for ever.
+
+    With early stopping `n_trials` full trainings are the arm's budget in epochs. Every epoch counts, those of failed trials too, and a
+    trial is only begun if the arm can pay for all of its epochs; so arms end equal within one training. What an audited trial trains
+    beyond its stop is not counted.
     """
 
     def __init__(self, arm: Arm, spec: StudySpec) -> None:
         self.arm, self.n_trials, self._seed = arm, spec.trials, spec.seed
         self.space = ArmSpace.of(spec, arm.method)
         self.study = optuna.create_study(study_name=arm.name, directions=list(DIRECTIONS))
-        self.issued = self.completed = self.failed = 0
+        self.issued = self.completed = self.failed = self.stopped = 0
+        self.spent = Fraction(0)  # of the budget
+        self._by_epochs = spec.stopping.kind != "none"
         self._open: dict[int, int] = {}  # our number -> Optuna's
         self._parked: dict[int, int] = {}  # the same, of trials that were given back
         self._again: deque[tuple[int, dict[str, Any]]] = deque()
@@ -133,7 +158,16 @@ class ArmSearch:
     @property
     def wants_more(self) -> bool:
         """Whether another trial should be started now."""
-        return bool(self._again) or (self.completed + self.running < self.n_trials and self.failed < self.n_trials)
+        return bool(self._again) or (self._can_pay and self.failed < self.n_trials)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it ended for its failures, with budget left."""
+        return self._can_pay and self.failed >= self.n_trials
+
+    @property
+    def _can_pay(self) -> bool:
+        return self.spent + self.running + 1 <= self.n_trials
 
     def ask(self) -> Suggestion:
         """The next trial: one that was interrupted, else the next published point, else what Optuna suggests."""
@@ -162,13 +196,15 @@ class ArmSearch:
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Record how trial `number` ended."""
-        optuna_number = self._open.pop(number)
-        if outcome.values is None:
-            self.failed += 1
-            self.study.tell(optuna_number, state=TrialState.FAIL)
-        else:
-            self.completed += 1
-            self.study.tell(optuna_number, list(outcome.values))
+        self.study.tell(self._open.pop(number), None if outcome.values is None else list(outcome.values), state=outcome.state)
+        self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
+        self.completed += outcome.values is not None
+        self.failed += outcome.failed
+        self.stopped += outcome.stopped
+        if self._by_epochs or not outcome.failed:
+            self.spent += outcome.share
 
     def give_back(self, number: int, params: dict[str, Any]) -> None:
         """The process of trial `number` died: hand it out again as it was, as the same Optuna trial."""
@@ -181,12 +217,11 @@ class ArmSearch:
         if outcome is None:
             self._again.append((number, params))
             return
-        self.completed += outcome.values is not None
-        self.failed += outcome.values is None
+        self._count(outcome)
         searched = {name: params[name] for name in self.space.searched}
         self.study.add_trial(
             optuna.trial.create_trial(
-                state=TrialState.FAIL if outcome.values is None else TrialState.COMPLETE,
+                state=outcome.state,
                 params=searched,
                 distributions=self.space.searched,
                 values=None if outcome.values is None else list(outcome.values),
@@ -237,12 +272,12 @@ class StudySearch:
     def next(self) -> Suggestion | None:
         """The next trial, or None while all that is left depends on running trials.
 
-        The arm with the fewest trials in flight goes first, then the one with the fewest handed out, then the study's order.
+        The arm with the fewest trials in flight goes first, then the one that has spent least, then the study's order.
         """
         waiting = [arm for arm in self.arms.values() if arm.wants_more and not (self.repeatable and arm.running)]
         if not waiting:
             return None
-        return min(waiting, key=lambda arm: (arm.running, arm.completed + arm.failed + arm.running)).ask()
+        return min(waiting, key=lambda arm: (arm.running, arm.spent + arm.failed + arm.running)).ask()
 
     def tell(self, arm: str, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""
@@ -288,7 +323,9 @@ def end_outcome(event: Mapping[str, Any], objectives: Objectives) -> Outcome:
         DataError: a finished trial without one of the objectives.
     """
     if event["state"] != "complete":
-        return Outcome(values=None)
+        stopped, total = event["state"] == "stopped", event.get("total_epochs")  # a training that did not come to begin has no total
+        ran = event["stopped_at"] if stopped else event.get("epochs", 0)
+        return Outcome(values=None, stopped=stopped, share=Fraction(ran, total) if total else Fraction(0))
     return Outcome(values=objectives.values(event["metrics"], where=f"The ledger's trial {event['trial_id']}"))
 
 

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from bsd_core.errors import unknown_name
 from studies.recipe import Count, Strict
+from studies.rungs import Rungs
 
 STOPPING: Final = ("none", "pareto_halving")
 
@@ -35,3 +36,8 @@ class Stopping(Strict):
         if kind not in STOPPING:
             raise unknown_name("kind of stopping", kind, STOPPING)
         return kind
+
+    @property
+    def rungs(self) -> Rungs | None:
+        """When trainings are compared; None where nothing is stopped."""
+        return None if self.kind == "none" else Rungs(self.reduction, self.first_rung)

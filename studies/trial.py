@@ -73,8 +73,9 @@ def trial_events(
     """Train, report every epoch, evaluate on validation images and, where `test` is given, on test images.
 
     Yields:
-        one `epoch` event an epoch, then one `end` event: state `complete` with metrics, evaluations, reliability bins and predictions,
-        or state `failed` with the reason. Expected and unexpected errors alike end in a `failed` event, so the process lives on.
+        one `epoch` event an epoch, at a rung with what an `end` event would say `so_far`; then one `end` event: state `complete` with
+        metrics, evaluations, reliability bins and predictions, or state `failed` with the reason. Expected and unexpected errors alike
+        end in a `failed` event, so the process lives on.
     """
     started = time.perf_counter()
     facts = {"trial_id": task.trial_id, "node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
@@ -117,7 +118,8 @@ def _train_and_evaluate(
         seed=task.seed,
     )
     trainer = Trainer(recipe, tensors["train_images"], train_given, true=tensors["train_targets"], n_classes=data.n_classes)
-    spent["n_parameters"] = n_parameters(trainer.model)
+    spent |= {"n_parameters": n_parameters(trainer.model), "total_epochs": trainer.epochs}
+    rungs = () if settings.rungs is None else settings.rungs.epochs(trainer.epochs)
     training_seconds = 0.0
     while trainer.epoch < trainer.epochs:
         started = time.perf_counter()
@@ -138,7 +140,8 @@ def _train_and_evaluate(
             "val_ece": val["ece"],
             "val_nll": val["nll"],
         }
-        yield {"event": "epoch", "trial_id": task.trial_id, **row}
+        event = {"event": "epoch", "trial_id": task.trial_id, **row}
+        yield event | {"so_far": {**facts, **spent}} if record.epoch in rungs else event
 
     started = time.perf_counter()
     measured = Measured()
@@ -203,6 +206,7 @@ def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettin
     for event in trial_events(TrialTask(**config["task"]), settings, data, device, test):
         predictions = event.pop("predictions", None)
         waiting.append(event)
-        if event["event"] == "end" or time.perf_counter() - last_sent > REPORT_SECONDS:
+        if event["event"] == "end" or "so_far" in event or time.perf_counter() - last_sent > REPORT_SECONDS:
+            # Returns when the driver has taken it in; a trial that is to stop ends here, by SystemExit.
             tune.report({"events": json.dumps(waiting, allow_nan=False), "predictions": predictions})
             waiting, last_sent = [], time.perf_counter()

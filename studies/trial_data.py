@@ -11,6 +11,7 @@ import numpy as np
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.images import Int64, Pixels
 from bsd_core.evaluate import EvaluationPlan
+from studies.rungs import Rungs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,7 @@ class TrialSettings:
     evaluation: EvaluationPlan  # of the validation images; in the confirm phase, of the test images
     predictions: str = "none"  # which logits trials of the confirm phase send: clean, all or none
     validation_labels: str
+    rungs: Rungs | None = None  # epochs after which a trial waits for the driver's word
     cpus: float
     use_gpu: bool
 

@@ -1,6 +1,9 @@
 """The thin adapters that make Ray Tune run our search; the only file, beside cluster.py and trial.py, that imports Ray.
 
-Tune pickles searcher and callback into its snapshots. Ours carry nothing: the ledger is the truth, so a snapshot needs no state.
+Tune pickles searcher and stopper into its snapshots. Ours carry nothing: the ledger is the truth, so a snapshot needs no state.
+
+Early stopping is a Tune stopper and no scheduler: a stopper hears of a result before anyone else, gets the result itself and not a copy,
+and need not name one metric to decide by.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from typing import Any
 
 from ray import tune
 from ray.tune.search import Searcher
+from ray.tune.stopper import Stopper
 
 from studies.driver import StudyDriver
 from studies.trial import run_trial
@@ -55,17 +59,20 @@ class ArmsSearcher(_Stateless, Searcher):  # type: ignore[misc]
         """Nothing to restore."""
 
 
-class LedgerCallback(_Stateless, tune.Callback):  # type: ignore[misc]
-    """Passes every message of a trial on, before the searcher hears of its end."""
+class LedgerStopper(_Stateless, Stopper):  # type: ignore[misc]
+    """Passes every message of a trial on, before anyone else hears of it, and stops the trial if the driver says so."""
 
     def __init__(self, driver: StudyDriver) -> None:
         self._driver = driver
 
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any) -> None:
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take the events out of the result, so that Tune does not carry them along."""
         message, predictions = result.pop("events", None), result.pop("predictions", None)
-        if message is not None:
-            self._driver.receive(trial.trial_id, message, predictions)
+        return message is not None and self._driver.receive(trial_id, message, predictions)
+
+    def stop_all(self) -> bool:
+        """The searcher says when all is done."""
+        return False
 
 
 def _our_name(trial: Any) -> str:
@@ -102,7 +109,7 @@ def run_trials(
             name="search" if test is None else "confirm",
             storage_path=str(folder.resolve()),
             verbose=0,
-            callbacks=[LedgerCallback(driver)],
+            stop=LedgerStopper(driver),
             failure_config=tune.FailureConfig(max_failures=_RETRIES),
         ),
     )

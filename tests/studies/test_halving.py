@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bsd_core.errors import ConfigError
-from studies.halving import GO_ON, Decision, ParetoHalving, Rungs, crowding_distance, n_better
+from studies.halving import GO_ON, Decision, ParetoHalving, crowding_distance, n_better
+from studies.ledger import Event
+from studies.rungs import Rungs
 from tests._dummies import PROPERTY
+from tests.studies._dummies import make_epoch, make_epochs, make_suggest
 
 STOP = Decision(stop=True, audited=False)
 VALUE = st.integers(0, 5).map(lambda number: number / 5)  # few distinct values, so that ties and duplicates are common
@@ -74,44 +76,6 @@ def test_an_objective_in_which_all_are_equal_adds_nothing() -> None:
 def test_on_one_front_the_extremes_stand_before_the_crowded() -> None:
     front = np.array([(0, 8), (1, 4), (2, 1), (4, 0)], dtype=float)
     assert [n_better(front, index) for index in range(4)] == [0, 2, 3, 0]
-
-
-# --- rungs
-
-
-@pytest.mark.parametrize(
-    ("total", "reduction", "first", "expected"),
-    [
-        (27, 3, None, (9, 3)),
-        (15, 3, None, (5, 2)),
-        (200, 3, None, (67, 23)),
-        (27, 3, 1, (9, 3, 1)),
-        (27, 3, 5, (9,)),
-        (27, 3, 12, (12,)),  # not before epoch 12, and there at least
-        (27, 3, 27, ()),
-        (27, 4, None, (7, 2)),
-        (27, 2, 4, (14, 7, 4)),
-        (3, 3, None, (1,)),
-        (2, 3, None, (1,)),
-        (1, 3, None, ()),
-    ],
-)
-def test_rungs(total: int, reduction: int, first: int | None, expected: tuple[int, ...]) -> None:
-    assert Rungs(reduction, first).epochs(total) == expected
-
-
-@PROPERTY
-@given(total=st.integers(1, 500), reduction=st.integers(2, 64), first=st.none() | st.integers(1, 600))
-def test_rungs_fall_and_lie_inside_the_training(total: int, reduction: int, first: int | None) -> None:
-    rungs = Rungs(reduction, first).epochs(total)
-    assert list(rungs) == sorted(set(rungs), reverse=True)
-    assert all((first or 1) <= rung < total for rung in rungs)
-
-
-@pytest.mark.parametrize(("reduction", "first", "message"), [(1, None, "reduction >= 2.*reduction=1"), (3, 0, "first >= 1.*first=0")])
-def test_impossible_rungs_are_refused(reduction: int, first: int | None, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Rungs(reduction, first)
 
 
 # --- decisions
@@ -206,6 +170,12 @@ def test_an_audited_trial_decides_nothing_any_more() -> None:
 # --- replay
 
 
+def ledger(rows: list[tuple[int, dict[str, float]]]) -> list[Event]:
+    """A trial of the confirm phase trains, too."""
+    suggests = [make_suggest("a", number) for number in range(8)] + [make_suggest("b", 0, phase="confirm")]
+    return suggests + [make_epochs("a", number, row) for number, row in rows] + [make_epochs("b", 0, make_epoch(1, epochs=9))]
+
+
 @PROPERTY
 @given(
     arrivals=st.lists(st.tuples(st.integers(0, 7), VALUE, st.sampled_from([0.1, 0.5, 1.0, math.nan])), max_size=40),
@@ -222,9 +192,8 @@ def test_a_state_that_is_rebuilt_goes_on_as_the_undisturbed_one(arrivals: list[t
         return made
 
     undisturbed = halving(audit=0.5, seed=seed)
-    expected = [undisturbed.decide_row("a", number, row) for number, row in rows()]
+    expected = [undisturbed.judge("a", number, row) for number, row in rows()]
     rebuilt = halving(audit=0.5, seed=seed)
-    for number, row in rows()[:cut]:
-        rebuilt.replay("a", number, [row])
-    assert [rebuilt.decide_row("a", number, row) for number, row in rows()[cut:]] == expected[cut:]
+    rebuilt.replay(ledger(rows()[:cut]))
+    assert [rebuilt.judge("a", number, row) for number, row in rows()[cut:]] == expected[cut:]
     assert rebuilt == undisturbed

@@ -55,7 +55,7 @@ def test_trials_of_an_earlier_process_count_as_finished() -> None:
 
 
 def test_the_front_so_far_is_without_repeats_and_from_the_most_accurate() -> None:
-    arm = ArmProgress(epochs=1, points=[(0.8, 0.1), (0.9, 0.3), (0.8, 0.1), (0.7, 0.2)])
+    arm = ArmProgress(epochs=1, wanted=4, points=[(0.8, 0.1), (0.9, 0.3), (0.8, 0.1), (0.7, 0.2)])
     assert arm.front() == [(0.9, 0.3), (0.8, 0.1)]
 
 
