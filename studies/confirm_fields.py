@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from bsd_core.errors import ConfigError, unknown_name
+from studies.choose import POINTS
 from studies.field_types import listed
 from studies.recipe import Count, Strict
 from studies.shifts import check_severities, corruption_names, perturbation_names
-
-POINTS: Final = ("front", "knee", "best_accuracy", "best_ece")
-
 
 class Confirm(Strict):
     """What happens after the search: chosen settings, fresh seeds, and the first look at the test split."""

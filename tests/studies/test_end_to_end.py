@@ -3,19 +3,15 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import optuna
 import pyarrow.parquet as pq
 import pytest
 
 import studies
+from tests.studies._real_runs import Finished, call, first_event, numbers, run_file, start
 
 pytestmark = pytest.mark.slow
 
@@ -31,28 +27,9 @@ trials: 2
 epochs: 8
 batch_size: 64
 evaluate: {corruptions: gaussian_noise, severities: [2, 4], perturbations: rotate, images: 40}
+confirm: none
 """
 ARMS = ["cross_entropy/none", "bsd/none", "cross_entropy/symmetric_40", "bsd/symmetric_40"]
-# Columns that depend on the machine and the moment, not on the numbers.
-INCIDENTAL = {"run_id", "train_seconds", "evaluate_seconds", "images_per_second", "node", "device"}
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A study that ended."""
-
-    code: int
-    screen: str
-    errors: str
-    run: studies.Run
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "studies", *arguments]
-
-
-def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | {"COLUMNS": "80"}
 
 
 def write_study(folder: Path) -> Path:
@@ -62,26 +39,12 @@ def write_study(folder: Path) -> Path:
 
 
 def run_tiny(folder: Path, *overrides: str) -> Finished:
-    study, results = write_study(folder), folder / "results"
-    done = subprocess.run(
-        command("run", str(study), *overrides, "--results", str(results)),
-        capture_output=True,
-        text=True,
-        timeout=240,
-        env=environment(),
-        check=False,
-    )
-    return Finished(done.returncode, done.stdout, done.stderr, studies.load("tiny", results=results))
+    return run_file(write_study(folder), folder / "results", *overrides)
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     return run_tiny(tmp_path_factory.mktemp("tiny"))
-
-
-def numbers(run: studies.Run) -> list[dict[str, Any]]:
-    """The trials table without what may differ between two equal runs."""
-    return [{name: value for name, value in row.items() if name not in INCIDENTAL} for row in run.trials.to_pylist()]
 
 
 def test_every_arm_gets_the_same_budget(finished: Finished) -> None:
@@ -219,31 +182,6 @@ def test_optuna_opens_the_exported_journal(finished: Finished) -> None:
     assert [trial.values for trial in study.trials] == [[expected[n]["val_accuracy"], expected[n]["val_ece"]] for n in (0, 1)]
 
 
-def start(study: Path, results: Path, *overrides: str, own_group: bool = False) -> subprocess.Popen[str]:
-    """`studies run` as a process that goes on by itself."""
-    return subprocess.Popen(
-        command("run", str(study), *overrides, "--results", str(results)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-        start_new_session=own_group,
-    )
-
-
-def first_event(kind: str, process: "subprocess.Popen[str]", results: Path) -> dict[str, Any]:
-    """Wait until the ledger of the running process has an event of this kind."""
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and process.poll() is None:
-        for ledger in results.glob("tiny/2*/ledger.jsonl"):
-            for line in ledger.read_text(encoding="utf-8").splitlines():
-                if line.endswith("}") and (event := json.loads(line))["event"] == kind:
-                    return dict(event)
-        time.sleep(0.02)
-    process.kill()
-    raise AssertionError(f"no event {kind!r}: {process.communicate()[0]}")
-
-
 def test_an_interrupted_run_resumes_to_the_very_same_numbers(finished: Finished, tmp_path: Path) -> None:
     study, results = write_study(tmp_path), tmp_path / "results"
     process = start(study, results)
@@ -254,9 +192,7 @@ def test_an_interrupted_run_resumes_to_the_very_same_numbers(finished: Finished,
     assert f"-m studies resume {(results / 'tiny' / 'latest').resolve()}" in screen
     assert 0 < studies.load("tiny", results=results).trials.num_rows < 8
 
-    done = subprocess.run(
-        command("resume", "tiny", "--results", str(results)), capture_output=True, text=True, timeout=240, env=environment(), check=False
-    )
+    done = call("resume", "tiny", "--results", str(results))
     assert done.returncode == 0, done.stderr
     run = studies.load("tiny", results=results)
     events = [json.loads(line) for line in (run.path / "ledger.jsonl").read_text(encoding="utf-8").splitlines()]

@@ -262,8 +262,8 @@ def test_released_files_are_checked_before_anything_starts(tmp_path: Path, make:
     changes: dict[str, Any] = {"dataset": f"parquet:{tmp_path}", "batch_size": 16}
     targets = load_source(changes["dataset"], data_dir=str(tmp_path)).test.targets
     make(tmp_path / "CIFAR-10-C", targets)
+    official = {"corruptions": ["fog"], "official": str(tmp_path / "CIFAR-10-C")}
     with pytest.raises((ConfigError, DataError), match=message):
-        official = {"corruptions": ["fog"], "official": str(tmp_path / "CIFAR-10-C")}
         prepared(**changes, evaluate=official, confirm={"corruptions": ["fog"]})
 
 
