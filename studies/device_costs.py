@@ -104,8 +104,8 @@ def _time_evaluation(spec: StudySpec, sizes: Sizes, trainer: Trainer, *, n: int)
 
     return {
         "predict": _fastest(lambda: predict(trainer.network, images, trainer.normaliser), device) / n,
-        "corrupt": _fastest(corrupt_all, device) / max(1, len(some) * len(corruptions)),
-        "frame": _fastest(perturb_all, device) / max(1, len(few) * sum(map(n_frames, perturbations))),
+        "corrupt": _fastest(corrupt_all, device) / (len(some) * len(corruptions)) if corruptions else 0.0,
+        "frame": _fastest(perturb_all, device) / (len(few) * sum(map(n_frames, perturbations))) if perturbations else 0.0,
         "measure": _fastest(all_metrics, device) * sizes.n_test / n_measured,
     }
 

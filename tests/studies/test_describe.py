@@ -9,8 +9,17 @@ from PIL import Image
 
 from bsd_core.errors import ConfigError
 from studies.describe import describe
+from studies.device_hours import Costs
 from studies.study_file import find_study, load_spec, study_names
 from tests.studies._dummies import make_spec, render
+
+COSTS = Costs(start=0.0, train=1e-3, predict=0.0, corrupt=0.0, frame=0.0, measure=0.0)
+
+
+@pytest.fixture(autouse=True)
+def _no_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A millisecond a trained image, and nothing else, so that hours can be told beforehand; real costs are timed in their own tests."""
+    monkeypatch.setattr("studies.describe.measure_costs", lambda spec, sizes: COSTS)
 
 
 def text_of(**changes: Any) -> str:
@@ -73,17 +82,32 @@ def test_published_settings_are_counted_within_the_budget() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(study_names()))
-def test_every_shipped_study_can_be_described_in_eighty_columns(name: str) -> None:
-    lines = render(describe(name, load_spec(find_study(name)[1], [])))
+def test_every_shipped_study_can_be_described_without_data_in_eighty_columns(name: str, tmp_path: Path) -> None:
+    lines = render(describe(name, load_spec(find_study(name)[1], [f"data_dir={tmp_path / 'data'}"])))
     assert lines[0].strip() == name
     assert max(map(len, lines)) <= 80
+    assert re.search(r"device time about [\d.,]+ hours.*: search .*, confirm at most ", " ".join(" ".join(lines).split()))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_data_that_are_not_at_hand_are_not_fetched(tmp_path: Path) -> None:
     text = text_of(dataset="cifar10", data_dir=str(tmp_path / "data"), download=True)
     assert "The data are not at hand yet: No cifar10 files in" in text
-    assert "unknown until the data are at hand" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_of_published_data_that_are_not_at_hand_the_size_is_known(tmp_path: Path) -> None:
+    """40,000 images x 2 epochs x 2 trials x 2 methods at a millisecond each are 320 s."""
+    text = text_of(dataset="cifar10", data_dir=str(tmp_path / "data"))
+    assert "cifar10: 40000 train, 10000 validation, 10000 test (not used by the search), 3x32x32, 10 classes" in text
+    assert "images about 320,000 pushed through networks in the search" in text
+    assert "device time about 0.089 hours (5.3 min): search 5.3 min; measured just now" in text
+
+
+def test_of_a_folder_that_is_not_there_nothing_is_known(tmp_path: Path) -> None:
+    text = text_of(dataset=f"folder:{tmp_path / 'absent'}")
+    assert "images unknown until the data are at hand" in text
+    assert "device time unknown until the data are at hand" in text
 
 
 def test_a_study_that_cannot_run_is_refused() -> None:
@@ -100,3 +124,70 @@ def test_what_conditions_and_files_come_to_is_said(tmp_path: Path) -> None:
     text = text_of(conditions=["none", "instance:0.3"], evaluate={"corruptions": ["frost"], "frost_folder": str(tmp_path)})
     assert re.search(r"none, instance_30 \(\d+\.\d % of the training labels wrong\)", text)
     assert f"pictures in {tmp_path}".replace(" ", "") in text.replace(" ", "")
+
+
+# --- the phases
+
+
+CONFIRM = {"at_most": 2, "seeds": 3, "corruptions": ["contrast", "pixelate"], "severities": [1, 5]}
+
+
+def test_the_confirm_phase_is_told() -> None:
+    """2 arms x 2 points x 3 seeds."""
+    text = text_of(confirm=CONFIRM)
+    assert "confirm at most 2 of every arm's front x 3 fresh seeds = at most 12 trainings on training images; only then" in text
+    assert "the test split opened: clean, 2 corruptions x 2 severities (359 images)" in text
+    assert "asked for" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"points": "knee"}, "confirm every arm's knee x 3 fresh seeds = at most 6 trainings"),
+        ({"at_most": 3}, "at most 2 of every arm's front (3 asked for, but an arm has only 2 trials: those are used) x 3 fresh seeds"),
+        ({"train_on": "train+val"}, "12 trainings on training and validation images; only then"),
+        ({"perturbations": ["rotate"], "images": 50}, "clean, 2 corruptions x 2 severities, 1 sequences of 31 frames in all (50 images)"),
+        ({"corruptions": "none"}, "is the test split opened: clean resources"),
+    ],
+)
+def test_what_is_confirmed_and_shown_follows_the_study(changes: dict[str, Any], words: str) -> None:
+    assert words in text_of(confirm={**CONFIRM, **changes})
+
+
+def test_fresh_draws_of_wrong_labels_are_told_where_there_are_any() -> None:
+    drawn = "each with wrong labels drawn anew"
+    assert drawn in text_of(confirm=CONFIRM, conditions=["none", "symmetric:0.4"])
+    assert drawn not in text_of(confirm={**CONFIRM, "noise_seeds": "same"}, conditions=["none", "symmetric:0.4"])
+    assert drawn not in text_of(confirm=CONFIRM, conditions=["none"])
+
+
+def test_without_a_confirm_phase_the_test_split_stays_closed() -> None:
+    text = text_of(confirm="none")
+    assert "confirm none: the test split stays closed" in text
+    assert "confirm at most" not in text
+
+
+def test_a_baseline_is_told_beside_the_arms_it_is_compared_with() -> None:
+    text = text_of(baseline="random")
+    assert "arms 2 = 2 methods x 1 conditions" in text
+    assert "baseline random: 2 more arms, each a twin that searches at random" in text
+    assert "trials 8 = 2 in every arm" in text
+
+
+def test_stopping_is_told_by_its_rungs() -> None:
+    """One in 3 of 18 epochs: after 2 and after 6."""
+    text = text_of(stopping="pareto_halving", epochs=18)
+    assert "trials as many in every arm as 2 full trainings pay for, 18 epochs each" in text
+    assert "stopping pareto_halving: after 2 and 6 epochs the best 1 in 3 by error and NLL go on; 10 % of those stopped" in text
+    assert "stopping" not in text_of()
+
+
+def test_device_time_is_told_by_phase() -> None:
+    """1,150 images x 2 epochs at a millisecond are 2.3 s: 4 of them in the search, 12 in the confirm phase."""
+    text = text_of(confirm=CONFIRM)
+    assert "device time about 0.01 hours (37 s): search 9.2 s, confirm at most 28 s; measured just now on one thread of " in text
+
+
+def test_a_study_that_wants_a_gpu_says_where_it_was_timed() -> None:
+    assert "for want of the GPU that the study asks for, which is many times faster" in text_of(gpus_per_trial=1.0)
+    assert "for want of the GPU" not in text_of()
