@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from bsd_core.errors import DataError, StorageError, one_line
+from bsd_core.errors import StorageError, one_line
 from studies import cluster
 from studies.confirm import ChosenTrial, ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
@@ -27,14 +26,15 @@ from studies.ledger import Event, Ledger, read_ledger
 from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.prepare_confirm import prepare_confirm
 from studies.progress import StudyProgress, make_view
-from studies.provenance import collect_provenance
+from studies.provenance import check_same_data, collect_provenance
 from studies.report.figures import draw_front, save_figure
+from studies.results import full_provenance, ledger_tables, table_metadata
 from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
 from studies.screen import only_our_console, our_console, say
 from studies.search import StudySearch, export_journal
 from studies.spec import StudySpec
-from studies.tables import Tables, build_tables, write_tables
+from studies.tables import Tables, write_tables
 from studies.trial_data import SearchData, TestData, TrialSettings
 
 DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
@@ -79,16 +79,7 @@ def resume_study(run: RunFolder) -> int:
             say(console, "All trials of this run are finished; its tables are built again.")
             return _conclude(run, finished, confirm, console)
         prepared, address = _prepared(spec)
-        before = run.provenance().get("data", {})
-        opened = [event for event in contents.events if event["event"] == "confirm"]
-        if opened and opened[0]["test_fingerprint"] != prepared.source.test.fingerprint():
-            raise DataError("The test images are not those this run was confirmed on so far; start a new run.")
-        if before.get("fingerprint", prepared.data_fingerprint) != prepared.data_fingerprint:
-            raise DataError(f"The data set is not the one this run began with (fingerprint {before['fingerprint']}); start a new run.")
-        if before.get("noise_fingerprints", prepared.noise_fingerprints) != prepared.noise_fingerprints:
-            raise DataError("The noisy labels are not those this run began with: did a file of labels change? Start a new run.")
-        if before.get("frost_fingerprint", prepared.frost_fingerprint) != prepared.frost_fingerprint:
-            raise DataError("The pictures in frost_folder are not those this run began with; start a new run.")
+        check_same_data(run.provenance(), contents.events, prepared)
         save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
         with _joined_ray(address, spec, prepared) as joined:
             code = _train(run, spec, prepared, joined.slots, earlier=contents.events)
@@ -293,21 +284,14 @@ def _conclude(
 
 def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables | None:
     """Build tables (and, with `search`, the Optuna export) from the ledger; None while no trial has ended."""
-    spec = run.spec()
     events = read_ledger(run.ledger).events
-    if not any(event["event"] == "end" for event in events):
+    tables = ledger_tables(run, events)
+    if tables is None:
         return None
-    constants = {
-        "study": run.study,
-        "run_id": run.run_id,
-        "dataset": spec.dataset,
-        "model": spec.model,
-        "validation_labels": spec.validation_labels,
-        "objectives": ", ".join(spec.targets),
-    }
-    tables = build_tables(events, constants)
-    provenance: dict[str, Any] = run.provenance()
-    write_tables(run, tables, {"study": run.study, "run_id": run.run_id, "provenance": json.dumps(provenance)})
+    before, provenance = run.provenance(), full_provenance(run, events)
+    if before and before != provenance:
+        write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
+    write_tables(run, tables, table_metadata(run, provenance))
     if search is not None:
         temporary = run.journal.with_name(f".{run.journal.name}.{os.getpid()}")
         temporary.unlink(missing_ok=True)

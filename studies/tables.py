@@ -6,6 +6,7 @@ Schemas are constants: each column with its type, unit and one sentence, kept in
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -219,7 +220,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
         return [{"trial_id": row["trial_id"], "phase": row["phase"], **entry} for row in rows for entry in ended[row["trial_id"]][kind]]
 
     return Tables(
-        trials=pa.Table.from_pylist(_mark_fronts(rows, *constants["objectives"].split(", ")), schema),
+        trials=pa.Table.from_pylist(mark_fronts(rows, *constants["objectives"].split(", ")), schema),
         epochs=pa.Table.from_pylist(list(epochs.values()), EPOCHS),
         evaluations=pa.Table.from_pylist(shifted("evaluations"), EVALUATIONS),
         reliability=pa.Table.from_pylist(shifted("reliability"), RELIABILITY),
@@ -236,7 +237,11 @@ def _trial_row(suggest: Event, end: Event, constants: Mapping[str, Any]) -> Even
     return row | {f"param_{name}": value for name, value in suggest["params"].items()}
 
 
-def _mark_fronts(rows: list[Event], accuracy_column: str, ece_column: str) -> list[Event]:
+def mark_fronts(rows: list[Event], accuracy_column: str, ece_column: str) -> list[Event]:
+    """Set `on_front` of all rows of table `trials`, in place, by these two columns; the rows.
+
+    Only complete trials of phase search can be on a front, each on that of its arm.
+    """
     for row in rows:
         row["on_front"] = False
     searched = [row for row in rows if row["phase"] == "search" and row["state"] == "complete"]
@@ -278,9 +283,18 @@ def read_tables(run: RunFolder) -> Tables:
             raise DataError(f"{path}: not a readable table ({one_line(error, limit=100)}).") from error
         version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
         if version != SCHEMA_VERSION:
+            writer = _writer(table.schema.metadata or {})
             raise DataError(
-                f"{path}: schema version {version}, but this program reads version {SCHEMA_VERSION}. Build the tables again with: "
-                f"python -m studies front {run.path}"
+                f"{path}: schema version {version}{writer}, but this program reads version {SCHEMA_VERSION}. Build the tables again from "
+                f"the run's ledger with: python -m studies front {run.path}"
             )
         tables[field.name] = table
     return Tables(**tables)
+
+
+def _writer(metadata: Mapping[bytes, bytes]) -> str:
+    """Which version of this program wrote a table, where it says so."""
+    try:
+        return f" (written by bsd-study {json.loads(metadata[b'provenance'])['packages']['bsd-study']})"
+    except (KeyError, TypeError, ValueError):
+        return ""

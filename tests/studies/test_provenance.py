@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from bsd_core.errors import DataError
 from studies.prepare import PreparedStudy, prepare
-from studies.provenance import collect_provenance
+from studies.provenance import check_same_data, collect_provenance, environment, environment_differences
 from studies.spec import StudySpec
 from tests.studies._dummies import make_spec
 
@@ -64,3 +65,55 @@ def test_without_git_the_state_of_the_code_is_unknown(study: tuple[StudySpec, Pr
 def test_a_package_that_is_absent_has_no_version(study: tuple[StudySpec, PreparedStudy], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("studies.provenance._PACKAGES", ("no-such-package-at-all",))
     assert collect(study)["packages"] == {"no-such-package-at-all": None}
+
+
+# --- what differs
+
+
+def test_an_environment_does_not_differ_from_itself(study: tuple[StudySpec, PreparedStudy]) -> None:
+    assert environment_differences(collect(study)) == []
+
+
+def test_another_environment_is_told_by_version_and_processor() -> None:
+    then = environment()
+    then["packages"] = {**then["packages"], "torch": "1.0.0"}
+    then["machine"] = {"node": "elsewhere", "processor": "Abacus x 10"}
+    now = environment()
+    assert environment_differences(then) == [
+        f"torch 1.0.0 then, {now['packages']['torch']} now",
+        f"processor Abacus x 10 then, {now['machine']['processor']} now",
+    ]
+
+
+def test_what_a_provenance_does_not_say_is_no_difference() -> None:
+    assert environment_differences({}) == []
+
+
+def opened(fingerprint: str) -> dict[str, Any]:
+    return {"event": "confirm", "chosen": {}, "opened": "2025-01-01T00:00:00+00:00", "test_fingerprint": fingerprint}
+
+
+def test_the_data_of_a_run_are_the_same_as_long_as_its_fingerprints_are(study: tuple[StudySpec, PreparedStudy]) -> None:
+    _, prepared = study
+    check_same_data(collect(study), [opened(prepared.source.test.fingerprint())], prepared)
+    check_same_data({}, [], prepared)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fingerprint", r"data set is not the one this run began with \(fingerprint another\)"),
+        ("noise_fingerprints", "noisy labels are not those"),
+        ("frost_fingerprint", "pictures in frost_folder are not those"),
+    ],
+)
+def test_changed_data_are_named(name: str, message: str, study: tuple[StudySpec, PreparedStudy]) -> None:
+    before = collect(study)
+    before["data"] = {**before["data"], name: "another"}
+    with pytest.raises(DataError, match=message):
+        check_same_data(before, [], study[1])
+
+
+def test_changed_test_images_are_named(study: tuple[StudySpec, PreparedStudy]) -> None:
+    with pytest.raises(DataError, match="test images are not those this run was confirmed on"):
+        check_same_data(collect(study), [opened("another")], study[1])

@@ -320,6 +320,16 @@ def test_results_carry_the_provenance_of_their_run(tmp_path: Path) -> None:
     assert metadata[b"run_id"].decode() == run.run_id
 
 
+def test_results_say_when_the_test_split_was_opened_and_what_it_was(tmp_path: Path) -> None:
+    opened = {"event": "confirm", "chosen": {}, "opened": "2025-01-01T00:00:00+00:00", "test_fingerprint": "f1"}
+    run = make_run(tmp_path, [*make_events(("bsd/none", 0, 0.9, 0.1)), opened])
+    (run.path / "provenance.json").write_text(json.dumps({"seed": 5}), encoding="utf-8")
+    write_results(run)
+    expected = {"seed": 5, "test": {"opened": "2025-01-01T00:00:00+00:00", "fingerprint": "f1"}}
+    assert json.loads(studies.load(run.path).trials.schema.metadata[b"provenance"]) == expected
+    assert run.provenance() == expected
+
+
 def test_the_journal_is_replaced_whole(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
     search = StudySearch(run.spec(), slots=1)

@@ -9,9 +9,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from bsd_core.errors import DataError
+from studies.run import write_results
 from studies.run_folder import RunFolder
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, SCHEMA_VERSION, TRIALS, Tables, build_tables, read_tables, write_tables
-from tests.studies._dummies import CONSTANTS, make_end, make_epoch, make_epochs, make_events, make_run, make_suggest, make_tables
+from tests.studies._dummies import (
+    CONSTANTS,
+    make_end,
+    make_epoch,
+    make_epochs,
+    make_events,
+    make_run,
+    make_suggest,
+    make_tables,
+    write_ledger,
+)
 
 # Columns that others rely on, with their types: names as promised, one word a column.
 TEXT, WHOLE, NUMBER, TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -287,3 +298,17 @@ def test_another_schema_version_is_refused(metadata: dict[str, str], tmp_path: P
         DataError, match=rf"trials\.parquet: schema version {metadata.get('schema_version', 'none')}, but .* version {SCHEMA_VERSION}"
     ):
         read_tables(run)
+
+
+def test_tables_of_an_older_version_say_who_wrote_them_and_are_built_again_from_their_ledger(tmp_path: Path) -> None:
+    """Events of `make_events` know nothing of samplers, confirmation or early stopping, as ledgers did not before version 3."""
+    run, tables = write(tmp_path)
+    write_ledger(run.ledger, make_events(("bsd/none", 0, 0.9, 0.1), ("bsd/none", 1, None, 0.0)))
+    written_by = {"provenance": json.dumps({"packages": {"bsd-study": "0.0.9"}})}
+    pq.write_table(tables.trials.replace_schema_metadata({"schema_version": "2", **written_by}), run.tables / "trials.parquet")
+    with pytest.raises(DataError, match=r"schema version 2 \(written by bsd-study 0\.0\.9\), .*: python -m studies front "):
+        read_tables(run)
+    write_results(run)
+    rebuilt = read_tables(run).trials
+    assert rebuilt.schema.metadata[b"schema_version"] == b"3"
+    assert [(row["sampler"], row["audited"], row["confirms"]) for row in rebuilt.to_pylist()] == [("tpe", False, None)] * 2
