@@ -68,6 +68,11 @@ class RunFolder:
         return self.path / "report" / "figures"
 
     @property
+    def statistics(self) -> Path:
+        """Every number of the report."""
+        return self.path / "report" / "statistics.json"
+
+    @property
     def labels(self) -> Path:
         """Folder of the noisy labels, a file a condition."""
         return self.path / "labels"

@@ -1,0 +1,187 @@
+"""The statistics of a run as one document, report/statistics.json: what the report shows, and what `verify` computes again.
+
+Computed from the tables, the study and the stored predictions alone; equal inputs give equal numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from studies.budgets import collect_budgets
+from studies.confirm_fields import Confirm
+from studies.operating_points import operating_points
+from studies.run_folder import RunFolder, write_atomically
+from studies.spec import StudySpec
+from studies.statistics.audit import audit_summary
+from studies.statistics.comparisons import LEVEL, MethodComparison, StoredPredictions, compare_methods, rank_methods
+from studies.statistics.confirmed import ConfirmedPoint, ConfirmedSummary, Row, confirmed_points, corruption_accuracies, summarise_point
+from studies.statistics.fronts import anytime_hypervolume, attainment, fronts_of_seeds, hypervolume_over_seeds
+from studies.statistics.importance import importances
+from studies.statistics.seeds import summarise
+from studies.statistics.winners_curse import collect_winners_curse
+from studies.tables import Tables
+
+
+def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> dict[str, Any]:
+    """All statistics of a run; what a run has not come to, or was not asked for, is empty or None.
+
+    Args:
+        tables: of the run.
+        spec: its study.
+        predictions: folder of the stored logits; without files, accuracy and ECE are compared over seeds alone.
+
+    Returns:
+        Of JSON's types only, without NaN:
+
+        budgets: `Budgets`.
+        confirmed: `ConfirmedSummary` of each chosen setting.
+        comparisons: `MethodComparison` of each pair; `level` is where verdicts fall.
+        ranking: by role, condition and metric, `Ranked`; None where budgets are unequal or nothing is confirmed, and `not_ranked_because`
+            says why.
+        fronts: by arm, baselines too, of the search; by arm of what was confirmed: see `_search_front` and `_confirmed_front`.
+        winners_curse: `WinnersCurse`.
+        importance: by arm and objective, None where trials are too few, else by setting.
+        operating_points: `OperatingPoint`, with `test_accuracy` and `test_ece` over seeds if confirmed, else None.
+        audit: by arm, `AuditSummary`; None without early stopping.
+
+    Raises:
+        DataError: a file of predictions is broken.
+    """
+    rows = tables.trials.to_pylist()
+    searched = [row for row in rows if row["phase"] == "search"]
+    confirmed = [row for row in rows if row["phase"] == "confirm"]
+    points = confirmed_points(rows, arms=[arm.name for arm in spec.compared_arms])
+    corruptions = corruption_accuracies(tables.evaluations)
+    summaries = [summarise_point(point, corruptions) for point in points]
+    budgets = collect_budgets(rows, spec)
+    comparisons = compare_methods(points, StoredPredictions(predictions, seed=spec.seed))
+    reasons = budgets.reasons if comparisons else [*budgets.reasons, "no two methods were confirmed in one condition"]
+    document = {
+        "budgets": budgets,
+        "confirmed": summaries,
+        "level": LEVEL,
+        "comparisons": [_flat(pair) for pair in comparisons],
+        "ranking": None if reasons else rank_methods(points, comparisons),
+        "not_ranked_because": reasons,
+        "fronts": {
+            "search": {arm.name: _search_front(_of(searched, arm.name), spec) for arm in spec.arms},
+            "confirmed": {
+                arm.name: _confirmed_front([point for point in points if point.arm == arm.name], spec) for arm in spec.compared_arms
+            },
+        },
+        "winners_curse": collect_winners_curse(searched, confirmed),
+        "importance": _importance(searched, spec),
+        "operating_points": _operating_points(searched, spec, summaries),
+        "audit": audit_summary(searched) if spec.stopping.rungs is not None else None,
+    }
+    plain: dict[str, Any] = as_json(document)
+    return plain
+
+
+def update_statistics(run: RunFolder, tables: Tables) -> dict[str, Any]:
+    """Collect the statistics of a run and write them to report/statistics.json; the document.
+
+    Raises:
+        DataError: a file of predictions is broken.
+        StorageError: the document cannot be written.
+    """
+    document = collect_statistics(tables, run.spec(), run.predictions)
+    write_statistics(run, document)
+    return document
+
+
+def write_statistics(run: RunFolder, document: Mapping[str, Any]) -> None:
+    """Write report/statistics.json, whole or not at all, equal documents as equal bytes.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
+    write_atomically(run.statistics, f"{text}\n".encode())
+
+
+def as_json(value: Any) -> Any:
+    """The same in JSON's types: dataclasses and named tuples as mappings by field, keys as text, NaN and infinity as None.
+
+    Raises:
+        TypeError: of another kind.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_json(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return as_json(value._asdict())
+    if isinstance(value, Mapping):
+        return {str(key): as_json(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(entry) for entry in value]
+    if isinstance(value, np.generic):
+        return as_json(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"Expected numbers, text, mappings and lists, but got {type(value).__name__}.")
+
+
+def _of(rows: Sequence[Row], arm: str) -> list[Row]:
+    return [row for row in rows if row["arm"] == arm]
+
+
+def _flat(pair: MethodComparison) -> dict[str, Any]:
+    """A comparison with its numbers beside its names, not below them."""
+    document: dict[str, Any] = as_json(pair)
+    numbers: dict[str, Any] = document.pop("comparison")
+    return document | numbers
+
+
+def _search_front(rows: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
+    """`objectives`, and `anytime`, by field of `AnytimePoint`: where the search stood after each of its trials."""
+    points = anytime_hypervolume(rows, spec.targets)
+    names = ("n_trials", "train_seconds", "epochs", "hypervolume")
+    return {"objectives": list(spec.targets), "anytime": {name: [getattr(point, name) for point in points] for name in names}}
+
+
+def _confirmed_front(points: Sequence[ConfirmedPoint], spec: StudySpec) -> dict[str, Any] | None:
+    """`objectives`, `attainment` by percentage of seeds, and `hypervolume` over seeds, of the arm's points together on test images.
+
+    Replicates that not all points have come to, as in an unfinished run, are left out. None where none is left or nothing was measured.
+    """
+    objectives = tuple(name.replace("val_", "test_", 1) for name in spec.targets)
+    trainings = [row for point in points for row in point.trainings]
+    whole = {row["replicate"] for row in trainings if sum(row["replicate"] == other["replicate"] for other in trainings) == len(points)}
+    rows = [row for row in trainings if row["replicate"] in whole]
+    if not any(row[objectives[0]] is not None and row[objectives[1]] is not None for row in rows):
+        return None
+    sets = fronts_of_seeds(rows, (objectives[0], objectives[1]))
+    return {
+        "objectives": objectives,
+        "attainment": attainment(sets),
+        "hypervolume": summarise(hypervolume_over_seeds(sets)),
+    }
+
+
+def _importance(searched: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
+    from studies.search import ArmSpace  # it brings Optuna and the methods
+
+    return {
+        arm.name: importances(_of(searched, arm.name), ArmSpace.of(spec, arm.method).searched, spec.targets, seed=spec.seed)
+        for arm in spec.compared_arms
+    }
+
+
+def _operating_points(searched: Sequence[Row], spec: StudySpec, summaries: Sequence[ConfirmedSummary]) -> list[dict[str, Any]]:
+    """By condition, in the order of the study; what is about all conditions and missing comes last."""
+    known = {summary.trial_id: summary.metrics for summary in summaries if summary.n_finished}
+    points = operating_points(searched, objectives=spec.targets, max_ece=(spec.confirm or Confirm()).max_ece)
+    order = [*(condition.name for condition in spec.conditions), None]
+    return [
+        as_json(point) | {metric: as_json(known.get(point.trial_id or "", {}).get(metric)) for metric in ("test_accuracy", "test_ece")}
+        for point in sorted(points, key=lambda point: order.index(point.condition))
+    ]
