@@ -89,7 +89,7 @@ def _conditions(spec: StudySpec, prepared: PreparedStudy | None) -> str:
 def _released(spec: StudySpec) -> str:
     place = spec.evaluate.official
     where = f"{OFFICIAL_FOLDERS.get(spec.dataset, '')} in {spec.data_dir}" if place == "auto" else place
-    return f"the test split is corrupted by the files of {where}, once a confirm phase looks at it"
+    return f"the test split is corrupted by the files of {where} in the confirm phase"
 
 
 def _network(spec: StudySpec, prepared: PreparedStudy | None) -> str:
