@@ -105,6 +105,15 @@ def front(name: Run, results: Results = "results") -> None:
     show_front(run, tables, our_console())
 
 
+@app.command()
+def verify(name: Run, results: Results = "results") -> None:
+    """Compute every number of a run again, as far as its files allow; exit code 1 and the first number that differs."""
+    from studies.run_folder import find_run
+    from studies.verify import verify_run
+
+    raise typer.Exit(verify_run(find_run(_local(results), name), our_console()))
+
+
 @app.command("compare-corruptions")
 def compare_corruptions(
     dataset: Annotated[
