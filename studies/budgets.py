@@ -173,38 +173,52 @@ def render_budgets(budgets: Mapping[str, Any]) -> RenderableType:
         budgets: `Budgets` as a mapping, as the statistics document holds it.
     """
     arms: Sequence[Mapping[str, Any]] = budgets["arms"]
-    stopped, audited = (any(arm[name] for arm in arms) for name in ("n_stopped", "audit_epochs"))
-    confirmed = any(arm["n_confirmed"] for arm in arms)
-    columns = {"finished\ntrials": "n_finished", "failed": "n_failed"} | ({"stopped": "n_stopped"} if stopped else {})
-    columns |= {"epochs": "epochs"} | ({"audit\nepochs": "audit_epochs"} if audited else {})
-    columns |= {"images\n(1000s)": "images_seen", "s": "train_seconds", "set-\ntings": "n_searched"}
-    columns |= {"con-\nfirmed": "n_confirmed", "train-\nings": "n_confirm_finished"} if confirmed else {}
+    failed, stopped, audited, confirmed = (
+        any(arm[name] for arm in arms) for name in ("n_failed", "n_stopped", "audit_epochs", "n_confirmed")
+    )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("method", ratio=1, overflow="fold")
-    for title in columns:
+    table.add_column("budgets", ratio=1, overflow="fold", min_width=14)
+    titles = ["trials\ndone"] + ["failed"] * failed + ["stop-\nped"] * stopped + ["epochs\n+audit" if audited else "epochs"]
+    titles += ["images", "time", "set-\ntings"] + ["confirmed"] * confirmed
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for condition in dict.fromkeys(arm["condition"] for arm in arms):
-        table.add_row(Text(f"condition {condition}"))
-        for arm in arms:
-            if arm["condition"] == condition:
-                name = arm["method"] + (", random" if arm["sampler"] == "random" else "")
-                table.add_row(Text(f"  {name}"), *(_cell(arm, column) for column in columns.values()))
+        table.add_row(Text(condition))
+        members = [arm for arm in arms if arm["condition"] == condition]
+        for method in dict.fromkeys(arm["method"] for arm in members):
+            for arm in (arm for arm in members if arm["method"] == method):
+                cells = [f"{arm['n_finished']}"] + [f"{arm['n_failed']}"] * failed + [f"{arm['n_stopped']}"] * stopped
+                cells += [f"{arm['epochs']}" + (f" +{arm['audit_epochs']}" if arm["audit_epochs"] else "")]
+                cells += [_thousands(arm["images_seen"]), _duration(arm["train_seconds"]), f"{arm['n_searched']}"]
+                cells += [_confirmed(arm)] * confirmed
+                table.add_row(Text("    random" if arm["sampler"] == "random" else f"  {method}"), *cells)
     return Group(table, Text(_caption(budgets, stopped=stopped, confirmed=confirmed), style="dim"))
 
 
-def _cell(arm: Mapping[str, Any], column: str) -> str:
-    if column == "images_seen":
-        return f"{arm[column] / 1000:,.0f}"
-    if column == "n_confirm_finished" and arm["n_confirm_failed"]:
-        return f"{arm[column]} of {arm[column] + arm['n_confirm_failed']}"
-    return f"{arm[column]:,.0f}"
+def _confirmed(arm: Mapping[str, Any]) -> str:
+    run = arm["n_confirm_finished"] + arm["n_confirm_failed"]
+    finished = f"{run}" if not arm["n_confirm_failed"] else f"{arm['n_confirm_finished']}/{run}"
+    return f"{finished} ({arm['n_confirmed']})" if arm["n_confirmed"] else "-"
+
+
+def _thousands(n: float) -> str:
+    """Three digits and a letter: 950, 53.2k, 1.41M."""
+    for letter in ("", "k", "M"):
+        if n < 999.5:
+            return f"{n:.3g}{letter}"
+        n /= 1000
+    return f"{n:.3g}G" if n < 999.5 else f"{n:.0f}G"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _caption(budgets: Mapping[str, Any], *, stopped: bool, confirmed: bool) -> str:
-    lines = [
-        "epochs, images and s (seconds of training) of the search" + (", those of failed and stopped trials too" if stopped else "") + "."
-    ]
-    lines.append("settings: how many were searched." + (" trainings: finished ones of the confirmed settings." if confirmed else ""))
+    also = "failed and stopped trials" if stopped else "failed trials"
+    lines = [f"epochs, images pushed through networks and time of training: of the search, {also} included. settings: searched."]
+    if confirmed:
+        lines[0] += " confirmed: trainings with fresh seeds (of so many settings)."
     if budgets["equal"]:
         lines.append("Budgets are equal" + (" in epochs, within one full training." if stopped else "."))
     else:

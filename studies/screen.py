@@ -49,3 +49,8 @@ def only_our_console(log: Path) -> Iterator[Console]:
 def percent(fraction: float | None) -> str:
     """A share as percent with one digit, without the sign; `-` for none."""
     return "-" if fraction is None else f"{100 * fraction:.1f}"
+
+
+def short_path(path: Path) -> str:
+    """Relative to here where that is shorter."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

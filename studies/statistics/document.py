@@ -5,6 +5,7 @@ Computed from the tables, the study and the stored predictions alone; equal inpu
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from studies.budgets import collect_budgets
 from studies.confirm_fields import Confirm
@@ -40,12 +43,14 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
     Returns:
         Of JSON's types only, without NaN:
 
+        setup: what readers of the numbers must know of the study: see `_setup`.
         budgets: `Budgets`.
         confirmed: `ConfirmedSummary` of each chosen setting.
         comparisons: `MethodComparison` of each pair; `level` is where verdicts fall.
         ranking: by role, condition and metric, `Ranked`; None where budgets are unequal or nothing is confirmed, and `not_ranked_because`
             says why.
-        fronts: by arm, baselines too, of the search; by arm of what was confirmed: see `_search_front` and `_confirmed_front`.
+        fronts: `objectives` of the search; by arm, baselines too, `search`, and by arm `confirmed`: see `_search_front` and
+            `_confirmed_front`.
         winners_curse: `WinnersCurse`.
         importance: by arm and objective, None where trials are too few, else by setting.
         operating_points: `OperatingPoint`, with `test_accuracy` and `test_ece` over seeds if confirmed, else None.
@@ -64,6 +69,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
     comparisons = compare_methods(points, StoredPredictions(predictions, seed=spec.seed))
     reasons = budgets.reasons if comparisons else [*budgets.reasons, "no two methods were confirmed in one condition"]
     document = {
+        "setup": _setup(tables.evaluations, spec),
         "budgets": budgets,
         "confirmed": summaries,
         "level": LEVEL,
@@ -71,6 +77,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
         "ranking": None if reasons else rank_methods(points, comparisons),
         "not_ranked_because": reasons,
         "fronts": {
+            "objectives": list(spec.targets),
             "search": {arm.name: _search_front(_of(searched, arm.name), spec) for arm in spec.arms},
             "confirmed": {
                 arm.name: _confirmed_front([point for point in points if point.arm == arm.name], spec) for arm in spec.compared_arms
@@ -141,11 +148,19 @@ def _flat(pair: MethodComparison) -> dict[str, Any]:
     return document | numbers
 
 
+def _setup(evaluations: pa.Table, spec: StudySpec) -> dict[str, Any]:
+    """`n_test` images, and of the field `confirm` `seeds`, `noise_seeds` and `train_on`; None where there was no confirm phase."""
+    wanted = {"phase": "confirm", "split": "test", "shift": "clean"}
+    clean = evaluations.filter(functools.reduce(pc.and_, (pc.equal(evaluations[name], value) for name, value in wanted.items())))
+    fields = ("seeds", "noise_seeds", "train_on")
+    return {"n_test": max(clean["n"].to_pylist(), default=None)} | {name: getattr(spec.confirm, name, None) for name in fields}
+
+
 def _search_front(rows: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
-    """`objectives`, and `anytime`, by field of `AnytimePoint`: where the search stood after each of its trials."""
+    """`anytime`, by field of `AnytimePoint`: where the search stood after each of its trials."""
     points = anytime_hypervolume(rows, spec.targets)
     names = ("n_trials", "train_seconds", "epochs", "hypervolume")
-    return {"objectives": list(spec.targets), "anytime": {name: [getattr(point, name) for point in points] for name in names}}
+    return {"anytime": {name: [getattr(point, name) for point in points] for name in names}}
 
 
 def _confirmed_front(points: Sequence[ConfirmedPoint], spec: StudySpec) -> dict[str, Any] | None:
