@@ -1,4 +1,4 @@
-"""`python -m studies`: list, describe, fields, run, resume, front, compare-corruptions, gallery.
+"""`python -m studies`: list, describe, fields, run, resume, front, report, compare-corruptions, gallery.
 
 Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted (and resumable), 143 terminated (and resumable).
 """
@@ -106,12 +106,39 @@ def front(name: Run, results: Results = "results") -> None:
 
 
 @app.command()
+def report(name: Run, results: Results = "results") -> None:
+    """Print everything that the tables of a study's newest run say, and write it to report/statistics.json."""
+    from studies.report.terminal import print_report
+    from studies.run_folder import find_run
+    from studies.statistics.document import update_statistics
+    from studies.tables import read_tables
+
+    run = find_run(_local(results), name)
+    print_report(our_console(), update_statistics(run, read_tables(run)), run.path, opened=run.test_opened)
+
+
+@app.command()
 def verify(name: Run, results: Results = "results") -> None:
     """Compute every number of a run again, as far as its files allow; exit code 1 and the first number that differs."""
     from studies.run_folder import find_run
     from studies.verify import verify_run
 
     raise typer.Exit(verify_run(find_run(_local(results), name), our_console()))
+
+
+@app.command()
+def retrain(
+    name: Run,
+    trial: Annotated[str, typer.Argument(help="A trial_id of table trials, or an operating point, e.g. knee.")],
+    save: Annotated[str | None, typer.Option(help="Write the trained weights to this file.", show_default=False)] = None,
+    results: Results = "results",
+) -> None:
+    """Train one trial again, outside Ray, and compare every number with those recorded; exit code 1 if one differs."""
+    from studies.retrain import retrain as train_again
+    from studies.run_folder import find_run
+
+    file = None if save is None else Path(save).expanduser().absolute()
+    _exit_with(lambda: train_again(find_run(_local(results), name), trial, our_console(), save=file))
 
 
 @app.command("compare-corruptions")

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from bsd_core.errors import StorageError, one_line
+from bsd_core.errors import DataError, StorageError, one_line
 from studies import cluster
 from studies.confirm import ChosenTrial, ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
@@ -28,12 +28,14 @@ from studies.prepare_confirm import prepare_confirm
 from studies.progress import StudyProgress, make_view
 from studies.provenance import check_same_data, collect_provenance
 from studies.report.figures import draw_front, save_figure
+from studies.report.terminal import print_summary
 from studies.results import full_provenance, ledger_tables, table_metadata
 from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
-from studies.screen import only_our_console, our_console, say
+from studies.screen import only_our_console, our_console, say, short_path
 from studies.search import StudySearch, export_journal
 from studies.spec import StudySpec
+from studies.statistics.document import update_statistics
 from studies.tables import Tables, write_tables
 from studies.trial_data import SearchData, TestData, TrialSettings
 
@@ -266,9 +268,9 @@ def _conclude(
         tables = write_results(run, search)
         if tables is not None and not terminated:  # who terminates a run does not wait for a figure
             show_front(run, tables, console)
-    except StorageError as error:
+    except (DataError, StorageError) as error:
         problem = problem or error
-    resume = f"{shlex.quote(_shown(Path(sys.executable)))} -m studies resume {shlex.quote(_shown(run.path))}"
+    resume = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.path))}"
     if problem is not None:
         say(console, f"The run failed: {one_line(problem)}. See {run.log}. Finish it with: {resume}")
         return FAILED
@@ -288,6 +290,7 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
     tables = ledger_tables(run, events)
     if tables is None:
         return None
+    run.statistics.unlink(missing_ok=True)  # of earlier tables
     before, provenance = run.provenance(), full_provenance(run, events)
     if before and before != provenance:
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
@@ -301,7 +304,7 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
 
 
 def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
-    """Print the fronts, draw them, and say where everything is."""
+    """Print the fronts and what was confirmed, draw the fronts, write the statistics, and say where everything is."""
     arms = [arm.name for arm in run.spec().compared_arms]
     info = collect_front(tables.trials, tables.evaluations, arms=arms)
     console.print(render_front(info))
@@ -310,18 +313,16 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     if robustness:
         console.print(render_robustness(robustness))
         console.print()
+    print_summary(console, update_statistics(run, tables), run.path, opened=run.test_opened)
     figures = save_figure(draw_front(info), run.figures, "front") if info.n_points else []
     trials = f"{info.n_points} finished trials" + (f", {info.n_failed} failed" if info.n_failed else "")
-    say(console, f"{trials}, in {_shown(run.path)}")
+    say(console, f"{trials}, in {short_path(run.path)}")
     say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
+    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.path))}"
+    say(console, f"  numbers  report/statistics.json; all of them on the screen: {command}")
     if figures:
         say(console, "  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures))
     if run.labels.is_dir():
         say(console, "  labels   labels/*.parquet: noisy labels, for a condition saved:<file>")
     if run.journal.exists():
         say(console, "  search   optuna.journal (optuna-dashboard opens it)")
-
-
-def _shown(path: Path) -> str:
-    """Relative to here where that is shorter."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

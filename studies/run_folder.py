@@ -108,6 +108,12 @@ class RunFolder:
             return {}
         return content if isinstance(content, dict) else {}
 
+    @property
+    def test_opened(self) -> str | None:
+        """When its test split was opened (UTC), as the provenance has it; None if it was not."""
+        opened: str | None = self.provenance().get("test", {}).get("opened")
+        return opened
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold this run for one process.
