@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -60,18 +60,30 @@ def choose_trials(spec: StudySpec, events: Iterable[Event]) -> list[ChosenTrial]
         ends = [ended[trial["trial_id"]] for trial in trials]
         values = np.array([spec.targets.values(end["metrics"], where=f"The ledger's trial {end['trial_id']}") for end in ends])
         accuracy, ece = values.reshape(-1, 2).T
-        for point in choose_points(accuracy, ece, points=confirm.points, at_most=confirm.at_most):
-            trial, end = trials[point.index], ends[point.index]
-            chosen.append(
-                ChosenTrial(
-                    trial_id=trial["trial_id"],
-                    arm=arm,
-                    roles=point.roles,
-                    params=trial["params"],
-                    temperature=end.get("temperature"),
-                )
+        points = choose_points(accuracy, ece, points=confirm.points, at_most=max(1, len(trials)))
+        own = [
+            ChosenTrial(
+                trial_id=trials[point.index]["trial_id"],
+                arm=arm,
+                roles=point.roles,
+                params=trials[point.index]["params"],
+                temperature=ends[point.index].get("temperature"),
             )
+            for point in points
+        ]
+        chosen += _distinct(own)[: confirm.at_most]
     return chosen
+
+
+def _distinct(trials: list[ChosenTrial]) -> list[ChosenTrial]:
+    """One trial of each setting, with the roles of all that share it: repeats of one setting differ by their seeds alone."""
+    by_params: dict[tuple[tuple[str, Any], ...], ChosenTrial] = {}
+    for trial in trials:
+        key = tuple(sorted(trial.params.items()))
+        first = by_params.setdefault(key, trial)
+        roles = [role for role in dict.fromkeys((*first.roles, *trial.roles)) if role != "front"]
+        by_params[key] = replace(first, roles=tuple(roles) or ("front",))
+    return list(by_params.values())
 
 
 def chosen_event(chosen: Iterable[ChosenTrial], *, test_fingerprint: str) -> Event:

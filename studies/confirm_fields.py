@@ -12,6 +12,7 @@ from studies.field_types import listed
 from studies.recipe import Count, Strict
 from studies.shifts import check_severities, corruption_names, perturbation_names
 
+
 class Confirm(Strict):
     """What happens after the search: chosen settings, fresh seeds, and the first look at the test split."""
 

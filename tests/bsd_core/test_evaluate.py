@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bsd_core.data.augment import Normaliser
 from bsd_core.errors import ConfigError, DataError, DivergedError
-from bsd_core.evaluate import EvaluationPlan, evaluate, headline, measure, predict, reliability, steadiness, summarise
+from bsd_core.evaluate import EvaluationPlan, as_stored, evaluate, headline, measure, predict, reliability, steadiness, summarise
 from bsd_core.metrics.calibration import expected_calibration_error, fit_temperature
 from bsd_core.metrics.robustness import rank_distance
 from bsd_core.models import build_model
@@ -192,6 +192,44 @@ def test_without_a_plan_there_is_one_clean_row() -> None:
     rows, bins = evaluate(model, IDENTITY, images, {"test": targets}, plan=EvaluationPlan())
     assert [(row["split"], row["name"]) for row in rows] == [("test", "clean")]
     assert len(bins) == 15
+
+
+def test_stored_logits_have_the_probabilities_of_their_logits() -> None:
+    logits = make_logits(500, 10, scale=8.0)
+    stored = as_stored(logits)
+    assert (stored.dtype, float(stored.max())) == (torch.float16, 0.0)
+    assert torch.equal(stored.argmax(1), logits.argmax(1))
+    torch.testing.assert_close(stored.double().softmax(1), logits.softmax(1), rtol=0.03, atol=1e-4)
+    assert torch.equal(as_stored(stored.double()), stored)
+
+
+def test_stored_logits_are_finite_however_large_they_were() -> None:
+    stored = as_stored(torch.tensor([[1e6, 0.0, -1e300]], dtype=torch.float64))
+    assert stored.tolist() == [[0.0, -65504.0, -65504.0]]
+
+
+def test_an_observer_sees_exactly_what_is_measured() -> None:
+    model, images, targets = make_case()
+    seen: list[tuple[dict[str, Any], Tensor, Tensor, Tensor]] = []
+    plan = EvaluationPlan(corruptions=("contrast",), severities=(2,), perturbations=("rotate",))
+    rows = torch.tensor([3, 1, 7])
+    evaluations, _ = evaluate(
+        model,
+        IDENTITY,
+        images,
+        {"test": targets},
+        plan=plan,
+        shifted_rows=rows,
+        observe=lambda key, *what: seen.append((key, *what)),
+    )
+    assert [key["shift"] for key, *_ in seen] == ["clean", "corruption"]
+    for (key, places, labels, logits), row in zip(seen, evaluations, strict=False):
+        assert {name: row[name] for name in key} == key
+        assert torch.equal(labels, targets[places])
+        assert torch.equal(as_stored(logits).double(), logits)
+        measured = measure(logits, labels, temperature=row["temperature"])
+        assert {name: row[name] for name in measured} == measured
+    assert seen[1][1].tolist() == [3, 1, 7]
 
 
 def test_a_plan_counts_its_shifts() -> None:

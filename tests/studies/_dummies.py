@@ -145,11 +145,16 @@ def make_end(arm: str, number: int, accuracy: float | None, ece: float = 0.1, **
     return end | done | {"evaluations": [evaluation], "reliability": bins}
 
 
-def make_events(*trials: tuple[str, int, float | None, float]) -> list[Event]:
-    """A ledger of finished trials, each (arm, number, accuracy or None if it failed, ece)."""
+def make_events(*trials: tuple[str, int, float | None, float], params: dict[str, float] | None = None) -> list[Event]:
+    """A ledger of finished trials, each (arm, number, accuracy or None if it failed, ece), each with settings of its own unless given."""
     events = []
     for arm, number, accuracy, ece in trials:
-        events += [make_suggest(arm, number), make_epochs(arm, number, make_epoch(1), make_epoch(2)), make_end(arm, number, accuracy, ece)]
+        settings = {"learning_rate": 0.1, "weight_decay": 5e-4 * (number + 1)} if params is None else params
+        events += [
+            make_suggest(arm, number, params=settings),
+            make_epochs(arm, number, make_epoch(1), make_epoch(2)),
+            make_end(arm, number, accuracy, ece),
+        ]
     return events
 
 

@@ -37,7 +37,12 @@ def test_points_of_each_arm_are_chosen_by_validation_values() -> None:
         ("bsd-none-0002", ("best_ece",)),
         ("bsd-symmetric_40-0000", ("best_accuracy", "knee", "best_ece")),
     ]
-    assert chosen[1].params == {"learning_rate": 0.1, "weight_decay": 5e-4}
+    assert chosen[2].params == {"learning_rate": 0.1, "weight_decay": 1e-3}
+
+
+def test_repeats_of_one_setting_are_confirmed_once_with_all_their_roles() -> None:
+    chosen = choose_trials(confirming(), make_events(*FRONT, params={"learning_rate": 0.1, "weight_decay": 5e-4}))
+    assert [(trial.trial_id, trial.roles) for trial in chosen] == [("bsd-none-0000", ("best_accuracy", "knee", "best_ece"))]
 
 
 @pytest.mark.parametrize(("points", "number"), [("best_accuracy", 0), ("knee", 1), ("best_ece", 2)])

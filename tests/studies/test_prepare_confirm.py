@@ -44,9 +44,8 @@ def test_nothing_of_the_test_split_is_in_what_the_search_is_sent() -> None:
 def test_each_seed_draws_its_own_wrong_labels_at_the_same_rate() -> None:
     prepared, confirm = ready(confirming())
     assert set(confirm.data.given) == {"none/0", "none/1", "symmetric_40/0", "symmetric_40/1"}
-    searched, first, second = (
-        given["symmetric_40" + key][0] for given, key in ((prepared.data.given, ""), *((confirm.data.given, k) for k in ("/0", "/1")))
-    )
+    searched = prepared.data.given["symmetric_40"][0]
+    first, second = (confirm.data.given[f"symmetric_40/{replicate}"][0] for replicate in (0, 1))
     true = prepared.data.train_targets
     assert len({(labels != true).mean() for labels in (searched, first, second)}) == 1
     assert not np.array_equal(searched, first)
