@@ -121,7 +121,7 @@ class StudyDriver:
         for epoch in epochs:
             self.progress.epoch(suggestion.trial_id, epoch)
             if self._falls_behind(suggestion, epoch):
-                self._write_end(tune_id, suggestion, _stopped_end(epoch))
+                self._write_end(tune_id, suggestion, stopped_end(epoch))
                 return True
         for end in events[len(epochs) :]:
             self._write_end(tune_id, suggestion, end)
@@ -169,8 +169,8 @@ class StudyDriver:
         self.progress.end(trial_id, arm, outcome.values, stopped=outcome.share if outcome.stopped else None)
 
 
-def _stopped_end(epoch: Event) -> Event:
-    """The `end` event of a trial that its process does not come to send: what it measured in its last epoch."""
+def stopped_end(epoch: Event) -> Event:
+    """The `end` event of a trial that its process does not come to send: what it measured in its last epoch, which was at a rung."""
     metrics = {name: epoch[name] for name in ("val_accuracy", "val_ece", "val_nll")}
     measured: Event = {"metrics": metrics, "evaluations": [], "reliability": []}
     return {**epoch["so_far"], "event": "end", "state": "stopped", "error": None, **measured}

@@ -74,6 +74,8 @@ def environment_differences(then: Mapping[str, Any]) -> list[str]:
     pairs += [(name, version, now["packages"].get(name, _version(name))) for name, version in then.get("packages", {}).items()]
     pairs += [("platform", then.get("platform"), now["platform"])]
     pairs += [("processor", then.get("machine", {}).get("processor"), now["machine"]["processor"])]
+    if isinstance(code := then.get("code"), dict):
+        pairs.append(("code", code.get("commit"), (_git_state() or {}).get("commit")))
     return [f"{name} {before} then, {after} now" for name, before, after in pairs if before not in (None, after)]
 
 

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, Final
 
@@ -68,9 +68,20 @@ def _tensors(data: SearchData, device: torch.device) -> dict[str, Any]:
 
 
 def trial_events(
-    task: TrialTask, settings: TrialSettings, data: SearchData, device: torch.device, test: TestData | None = None
+    task: TrialTask,
+    settings: TrialSettings,
+    data: SearchData,
+    device: torch.device,
+    test: TestData | None = None,
+    *,
+    on_trainer: Callable[[Trainer], object] | None = None,
 ) -> Iterator[Event]:
     """Train, report every epoch, evaluate on validation images and, where `test` is given, on test images.
+
+    Args:
+        task, settings, data, test: see there.
+        device: to train on.
+        on_trainer: is shown the training before its first epoch.
 
     Yields:
         one `epoch` event an epoch, at a rung with what an `end` event would say `so_far`; then one `end` event: state `complete` with
@@ -81,7 +92,7 @@ def trial_events(
     facts = {"trial_id": task.trial_id, "node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
     spent: dict[str, Any] = {"epochs": 0, "train_seconds": 0.0, "images_seen": 0, "images_per_second": None, "n_parameters": None}
     try:
-        yield from _train_and_evaluate(task, settings, data, device, test, facts, spent)
+        yield from _train_and_evaluate(task, settings, data, device, test, facts, spent, on_trainer)
     except Exception as error:
         reason = f"diverged: {error}" if isinstance(error, DivergedError) else f"{type(error).__name__}: {error}"
         details = None if isinstance(error, DivergedError) else traceback.format_exc()
@@ -98,6 +109,7 @@ def _train_and_evaluate(
     test: TestData | None,
     facts: Event,
     spent: dict[str, Any],
+    on_trainer: Callable[[Trainer], object] | None,
 ) -> Iterator[Event]:
     tensors = _tensors(data, device)
     train_given, val_noisy = tensors["given"][task.labels]
@@ -118,6 +130,8 @@ def _train_and_evaluate(
         seed=task.seed,
     )
     trainer = Trainer(recipe, tensors["train_images"], train_given, true=tensors["train_targets"], n_classes=data.n_classes)
+    if on_trainer is not None:
+        on_trainer(trainer)
     spent |= {"n_parameters": n_parameters(trainer.model), "total_epochs": trainer.epochs}
     rungs = () if settings.rungs is None else settings.rungs.epochs(trainer.epochs)
     training_seconds = 0.0
