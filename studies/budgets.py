@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from studies.arm_space import searched_settings
 from studies.spec import Arm, StudySpec
 
 Row = Mapping[str, Any]  # of table trials
@@ -90,8 +91,6 @@ def collect_budgets(trials: Iterable[Row], spec: StudySpec) -> Budgets:
 
 
 def _budget(arm: Arm, rows: Sequence[Row], spec: StudySpec) -> ArmBudget:
-    from studies.search import ArmSpace  # it brings Optuna and the methods
-
     searched = [row for row in rows if row["phase"] == "search"]
     states = Counter(row["state"] for row in searched)
     confirmed = Counter(row["state"] for row in rows if row["phase"] == "confirm")
@@ -109,7 +108,7 @@ def _budget(arm: Arm, rows: Sequence[Row], spec: StudySpec) -> ArmBudget:
         images_seen=sum(row["images_seen"] or 0 for row in searched),
         train_seconds=sum(row["train_seconds"] or 0.0 for row in searched),
         n_seeds=len({row["seed"] for row in searched}),
-        n_searched=len(ArmSpace.of(spec, arm.method).searched),
+        n_searched=len(searched_settings(spec, arm.method)),
         n_confirmed=sum(row["chosen_as"] is not None for row in searched),
         n_confirm_finished=confirmed["complete"],
         n_confirm_failed=confirmed["failed"],

@@ -15,13 +15,14 @@ from fractions import Fraction
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from bsd_core.errors import DataError
 from bsd_core.methods import get_method
 from bsd_core.seeds import derive_seed
 from search_spaces import SHARED, Settings, get_search_space
+from studies.arm_space import constant_settings, searched_settings
 from studies.objectives import DIRECTIONS, Objectives
 from studies.spec import Arm, StudySpec
 
@@ -45,17 +46,8 @@ class ArmSpace:
     @classmethod
     def of(cls, spec: StudySpec, method: str) -> ArmSpace:
         """The arm's space after the study's `search_space` and `fixed`."""
-        space = get_search_space(method)
-        starts = space.starts(spec.optimizer)
-        constant: dict[str, float | int | str] = {}
-        if spec.search_space == "published":
-            constant |= starts[0]
-        if spec.search_space != "full":
-            constant |= {name: starts[0][name] for name in SHARED} | spec.recipe_rates
-        constant |= spec.fixed.get("shared", {}) | spec.fixed.get(method, {})
-        wanted = space.distributions(spec.optimizer) | {name: space.extra[name] for name in spec.search_also.get(method, [])}
-        searched = {name: _within(values, spec) if name == "warmup_epochs" else values for name, values in wanted.items()}
-        searched = {name: values for name, values in searched.items() if name not in constant}
+        constant, searched = constant_settings(spec, method), searched_settings(spec, method)
+        starts = get_search_space(method).starts(spec.optimizer)
         published: list[Settings] = []
         defaults = vars(get_method(method).Config())  # for what the literature did not know as a setting
         for point in ({**defaults, **point} for point in starts):
@@ -63,12 +55,6 @@ class ArmSpace:
             if free and free not in published:
                 published.append(free)
         return cls(searched=searched, constant=constant, published=tuple(published))
-
-
-def _within(epochs: BaseDistribution, spec: StudySpec) -> BaseDistribution:
-    """At most a third of a training waits, also of one that a budget of images cuts in half."""
-    assert isinstance(epochs, IntDistribution)
-    return IntDistribution(epochs.low, min(epochs.high, spec.epochs // 3))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from studies.arm_space import searched_settings
 from studies.budgets import collect_budgets
 from studies.confirm_fields import Confirm
 from studies.operating_points import operating_points
@@ -183,10 +184,8 @@ def _confirmed_front(points: Sequence[ConfirmedPoint], spec: StudySpec) -> dict[
 
 
 def _importance(searched: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
-    from studies.search import ArmSpace  # it brings Optuna and the methods
-
     return {
-        arm.name: importances(_of(searched, arm.name), ArmSpace.of(spec, arm.method).searched, spec.targets, seed=spec.seed)
+        arm.name: importances(_of(searched, arm.name), searched_settings(spec, arm.method), spec.targets, seed=spec.seed)
         for arm in spec.compared_arms
     }
 
