@@ -4,13 +4,14 @@ STUDY ?=
 SET ?=
 RESULTS ?= results
 DATASET ?=
+TRIAL ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install study resume front describe fields list test check bench gallery evidence clean
+.PHONY: help install study resume front report verify retrain describe fields list test check bench gallery evidence clean
 
 help: ## list the targets
 	@echo "make study STUDY=label_noise      run a study, print its front, write tables and figures"
@@ -18,6 +19,9 @@ help: ## list the targets
 	@echo "    RESULTS=dir                   where results go (default: results)"
 	@echo "make resume STUDY=name            finish a run that was interrupted"
 	@echo "make front STUDY=name             print and draw the front of the newest run"
+	@echo "make report STUDY=name            print every statistic of the newest run"
+	@echo "make verify STUDY=name            compute every number of the newest run again; name the first that differs"
+	@echo "make retrain STUDY=name TRIAL=id  train one trial again outside Ray and compare (TRIAL=knee: an operating point)"
 	@echo "make describe STUDY=name          say what a study will do before it does it"
 	@echo "make list                         list the studies"
 	@echo "make fields                       list every field of a study file with its meaning"
@@ -50,6 +54,18 @@ resume: $(READY) ## finish an interrupted run
 front: $(READY) ## print and draw the front
 	@test -n "$(STUDY)" || { echo "error: which study? make front STUDY=name"; exit 2; }
 	@$(RUN) -m studies front "$(STUDY)" --results "$(RESULTS)"
+
+report: $(READY) ## every statistic
+	@test -n "$(STUDY)" || { echo "error: which study? make report STUDY=name"; exit 2; }
+	@$(RUN) -m studies report "$(STUDY)" --results "$(RESULTS)"
+
+verify: $(READY) ## compute every number again
+	@test -n "$(STUDY)" || { echo "error: which study? make verify STUDY=name"; exit 2; }
+	@$(RUN) -m studies verify "$(STUDY)" --results "$(RESULTS)"
+
+retrain: $(READY) ## one trial again, outside Ray
+	@test -n "$(STUDY)" && test -n "$(TRIAL)" || { echo "error: which trial? make retrain STUDY=name TRIAL=id"; exit 2; }
+	@$(RUN) -m studies retrain "$(STUDY)" "$(TRIAL)" --results "$(RESULTS)"
 
 describe: $(READY) ## what a study will do
 	@test -n "$(STUDY)" || { echo "error: which study? make describe STUDY=name, with one of:"; $(RUN) -m studies list; exit 2; }
