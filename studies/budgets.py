@@ -187,7 +187,7 @@ def render_budgets(budgets: Mapping[str, Any]) -> RenderableType:
         for method in dict.fromkeys(arm["method"] for arm in members):
             for arm in (arm for arm in members if arm["method"] == method):
                 cells = [f"{arm['n_finished']}"] + [f"{arm['n_failed']}"] * failed + [f"{arm['n_stopped']}"] * stopped
-                cells += [f"{arm['epochs']}" + (f" +{arm['audit_epochs']}" if arm["audit_epochs"] else "")]
+                cells += [_count(arm["epochs"]) + (f" +{_count(arm['audit_epochs'])}" if arm["audit_epochs"] else "")]
                 cells += [_thousands(arm["images_seen"]), _duration(arm["train_seconds"]), f"{arm['n_searched']}"]
                 cells += [_confirmed(arm)] * confirmed
                 table.add_row(Text("    random" if arm["sampler"] == "random" else f"  {method}"), *cells)
@@ -200,6 +200,11 @@ def _confirmed(arm: Mapping[str, Any]) -> str:
     return f"{finished} ({arm['n_confirmed']})" if arm["n_confirmed"] else "-"
 
 
+def _count(n: int) -> str:
+    """Exact up to four digits."""
+    return f"{n}" if n < 10_000 else _thousands(n)
+
+
 def _thousands(n: float) -> str:
     """Three digits and a letter: 950, 53.2k, 1.41M."""
     for letter in ("", "k", "M"):
@@ -210,7 +215,7 @@ def _thousands(n: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"
 
 
 def _caption(budgets: Mapping[str, Any], *, stopped: bool, confirmed: bool) -> str:

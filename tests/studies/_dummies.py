@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.console import Console, RenderableType
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.evaluate import EvaluationPlan
 from studies.ledger import Event, Ledger
+from studies.predictions import Prediction, write_predictions
 from studies.run_folder import RunFolder, create_run
 from studies.search import Outcome, StudySearch, Suggestion
 from studies.spec import StudySpec
@@ -156,6 +157,56 @@ def make_events(*trials: tuple[str, int, float | None, float], params: dict[str,
             make_end(arm, number, accuracy, ece),
         ]
     return events
+
+
+def make_choice(chosen: Mapping[tuple[str, int], str]) -> Event:
+    """The event that these search trials, by (arm, number), are chosen as said and that the test split is opened."""
+    roles = {trial_id(*trial): role.split(", ") for trial, role in chosen.items()}
+    return {"event": "confirm", "chosen": roles, "opened": "2025-01-02T03:04:05+00:00", "test_fingerprint": "abc"}
+
+
+def make_confirmation(
+    arm: str,
+    number: int,
+    replicate: int,
+    accuracy: float | None,
+    ece: float = 0.1,
+    *,
+    corrupted: Mapping[str, Sequence[float]] | None = None,
+) -> list[Event]:
+    """The events of one training of the confirm phase, complete, or failed where accuracy is None.
+
+    Validation values are the test values; the images' intervals reach 0.02 to both sides. `corrupted`: accuracies by severity.
+    """
+    name = f"{trial_id(arm, number)}-confirm-{replicate}"
+    fresh = {"trial_id": name, "confirms": trial_id(arm, number), "replicate": replicate, "seed": 100 + replicate}
+    suggest = make_suggest(arm, number, phase="confirm") | fresh
+    measured: dict[str, float] = {}
+    if accuracy is not None:
+        values = {"accuracy": accuracy, "ece": ece}
+        measured = {f"test_{metric}": value for metric, value in values.items()} | {"test_nll": 0.5, "test_ece_temperature_scaled": ece / 2}
+        measured |= {f"test_{metric}_low": value - 0.02 for metric, value in values.items()}
+        measured |= {f"test_{metric}_high": value + 0.02 for metric, value in values.items()}
+    end = make_end(arm, number, accuracy, ece, **measured) | {"trial_id": name}
+    if accuracy is not None:
+        clean = {"split": "test", "shift": "clean", "name": "clean", "severity": 0, "n": 100, "accuracy": accuracy, "ece": ece}
+        shifted = [
+            clean | {"shift": "corruption", "name": name, "severity": severity, "accuracy": value}
+            for name, values in (corrupted or {}).items()
+            for severity, value in enumerate(values, start=1)
+        ]
+        end["evaluations"] += [clean, *shifted]
+    return [suggest, make_epochs(arm, number, make_epoch(1)) | {"trial_id": name}, end]
+
+
+def write_clean_predictions(folder: Path, name: str, confidence: Sequence[float], hit: Sequence[bool]) -> None:
+    """What a trial of two classes said of test images, as it keeps it: a confidence and whether it was right, rounded as logits are."""
+    sure = np.asarray(confidence, dtype=np.float64)
+    logits = np.column_stack([np.zeros_like(sure), np.log((1 - sure) / sure)]).astype(np.float16)
+    rows, targets = np.arange(len(sure)), np.where(hit, 0, 1)
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = Prediction(split="test", shift="clean", name="clean", severity=0, rows=rows, targets=targets, logits=logits)
+    write_predictions(folder / f"{name}.parquet", [kept])
 
 
 def make_tables(*trials: tuple[str, int, float | None, float], **constants: str) -> Tables:
