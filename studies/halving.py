@@ -1,8 +1,7 @@
 """Early stopping with two objectives: asynchronous successive halving by non-dominated rank, inside one arm.
 
-A training is looked at after a few of its epochs, its rungs: epochs / reduction, epochs / reduction^2, ... There it is ranked by error and
-NLL among all trials of its arm that came so far, and goes on if it stands among the best one of `reduction`. Nobody waits for anybody, and
-who went on is never called back.
+A training is looked at after a few of its epochs, its rungs. There it is ranked by error and NLL among all trials of its arm that came so
+far, and goes on if it stands among the best one of `reduction`. Nobody waits for anybody, and who went on is never called back.
 
 Calibration is no objective of a rung: a network that has learned nothing is unsure and right to be, so early on the worst trainings have
 the least ECE. NLL has calibration in it, but only together with accuracy.

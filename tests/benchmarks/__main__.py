@@ -1,6 +1,6 @@
 """`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
 
-`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`) runs one of them.
+`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`, `halving`) runs one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from rich.console import Console
 
 from bsd_core.accelerate import keep_freed_memory
 from studies.provenance import processor
-from tests.benchmarks import bench_corruptions, bench_decode, bench_evaluate, bench_memory, bench_reference, bench_step, bench_study
+from tests.benchmarks import (
+    bench_corruptions,
+    bench_decode,
+    bench_evaluate,
+    bench_halving,
+    bench_memory,
+    bench_reference,
+    bench_step,
+    bench_study,
+)
 
 
 def _step(console: Console) -> None:
@@ -78,6 +87,10 @@ def _corruptions(console: Console) -> None:
     bench_corruptions.main()
 
 
+def _halving(console: Console) -> None:
+    bench_halving.main()
+
+
 def main() -> None:
     """Run what the arguments name, or everything."""
     console = Console(width=110)
@@ -92,6 +105,7 @@ def main() -> None:
         "memory": _memory,
         "decode": _decode,
         "corruptions": _corruptions,
+        "halving": _halving,
     }
     for name in sys.argv[1:] or parts:
         parts[name](console)

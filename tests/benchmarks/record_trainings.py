@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -92,7 +93,8 @@ def to_table(rows: list[Row]) -> pa.Table:
     counts = dict.fromkeys(("number", "epoch", "epochs"), pa.int16())
     types = {"arm": pa.dictionary(pa.int8(), pa.string()), **counts}
     names = ["arm", "number", *params, "epoch", "epochs", *MEASURED, "seconds"]
-    return pa.table({name: pa.array([row.get(name) for row in rows], types.get(name, pa.float32())) for name in names})
+    table = pa.table({name: pa.array([row.get(name) for row in rows], types.get(name, pa.float32())) for name in names})
+    return table.replace_schema_metadata({"study": json.dumps(STUDY), "torch": torch.__version__})
 
 
 def main() -> None:

@@ -18,7 +18,8 @@ VALUE = st.integers(0, 5).map(lambda number: number / 5)  # few distinct values,
 POINTS = st.lists(st.tuples(VALUE, VALUE), min_size=1, max_size=12)
 
 
-def halving(*, reduction: int = 3, first: int | None = None, audit: float = 0.0, seed: int = 0) -> ParetoHalving:
+def halving(*, reduction: int = 3, first: int | None = 3, audit: float = 0.0, seed: int = 0) -> ParetoHalving:
+    """With rungs at 3 and 9 of 27 epochs, unless said otherwise."""
     return ParetoHalving(Rungs(reduction, first), audit=audit, seed=seed)
 
 
@@ -83,7 +84,7 @@ def test_on_one_front_the_extremes_stand_before_the_crowded() -> None:
 
 def test_nobody_is_judged_before_there_are_as_many_as_the_reduction() -> None:
     assert arrive(halving(), (0.1, 0.1), (0.9, 0.9)) == [True, True]
-    assert arrive(halving(reduction=2), (0.1, 0.1), (0.9, 0.9), epoch=14) == [True, False]
+    assert arrive(halving(reduction=2), (0.1, 0.1), (0.9, 0.9), epoch=12) == [True, False]
 
 
 def test_one_of_three_goes_on() -> None:
@@ -93,10 +94,9 @@ def test_one_of_three_goes_on() -> None:
 
 
 def test_trade_offs_go_on_and_the_crowded_stop() -> None:
-    #          ends of the front              | between them: one of four stands before two, and two go on | as good as the first
-    points = [(0.1, 0.9), (0.9, 0.1), (0.5, 0.5), (0.2, 0.2)]
-    assert arrive(halving(), *points) == [True, True, False, False]
-    # Four stand on one front: its ends stand before the other two, of which the wider stands before the narrower.
+    #          the ends of the front   | crowded     | a new end   | two ends stand before it, and two of five go on
+    points = [(0.1, 0.9), (0.9, 0.1), (0.5, 0.5), (0.05, 1.0), (0.2, 0.2)]
+    assert arrive(halving(), *points) == [True, True, False, True, False]
 
 
 def test_equal_trials_all_go_on() -> None:
@@ -126,10 +126,10 @@ def test_what_is_not_finite_stops_and_takes_no_place(broken: float) -> None:
 
 
 def test_trainings_of_other_lengths_meet_at_the_same_share() -> None:
-    state = halving()
+    state = halving(first=None)
     for number in range(3):
-        assert state.decide("a", number, epoch=9, total=27, error=0.1, nll=0.1) == GO_ON
-    assert state.decide("a", 3, epoch=7, total=20, error=0.9, nll=0.9) == STOP
+        assert state.decide("a", number, epoch=12, total=27, error=0.1, nll=0.1) == GO_ON
+    assert state.decide("a", 3, epoch=9, total=20, error=0.9, nll=0.9) == STOP
 
 
 def test_a_question_asked_again_gets_the_same_answer_and_ranks_nobody_twice() -> None:
@@ -137,7 +137,7 @@ def test_a_question_asked_again_gets_the_same_answer_and_ranks_nobody_twice() ->
     points = [(0.5, 0.5), (0.6, 0.6), (0.7, 0.7)]
     assert arrive(state, *points) == [True, True, False]
     assert arrive(state, (0.9, 0.9), (0.9, 0.9), (0.0, 0.0)) == [True, True, False]  # as when a trial runs again after a crash
-    assert state.decide("a", 3, epoch=9, total=27, error=0.55, nll=0.55) == GO_ON  # second of 4, were they 6 it would be third or less
+    assert state.decide("a", 3, epoch=9, total=27, error=0.55, nll=0.55) == GO_ON  # second of four
 
 
 # --- audit
@@ -191,9 +191,9 @@ def test_a_state_that_is_rebuilt_goes_on_as_the_undisturbed_one(arrivals: list[t
             made.append((number, {"epoch": epochs[number], "epochs": 9, "val_accuracy": accuracy, "val_nll": nll}))
         return made
 
-    undisturbed = halving(audit=0.5, seed=seed)
+    undisturbed = halving(first=2, audit=0.5, seed=seed)
     expected = [undisturbed.judge("a", number, row) for number, row in rows()]
-    rebuilt = halving(audit=0.5, seed=seed)
+    rebuilt = halving(first=2, audit=0.5, seed=seed)
     rebuilt.replay(ledger(rows()[:cut]))
     assert [rebuilt.judge("a", number, row) for number, row in rows()[cut:]] == expected[cut:]
     assert rebuilt == undisturbed
