@@ -22,7 +22,11 @@ class Stopping(Strict):
         "`trials` is then each arm's budget in full trainings, so arms are equal in epochs",
     )
     reduction: Annotated[int, Field(ge=2, le=64)] = Field(default=3, description="one of so many goes on past each rung")
-    first_rung: Count | None = Field(default=None, description="epochs before a trial can be stopped, the next rung comes after `reduction` times as many; null: a seventh of all")
+    first_rung: Count | None = Field(
+        default=None,
+        description="epochs before a trial can be stopped; further rungs after `reduction` times as many, up to two thirds of a training; "
+        "null: a seventh of it",
+    )
     audit: float = Field(default=0.1, ge=0, le=1, description="share of the stopped trials that run to their end, to see what was lost")
 
     @model_validator(mode="before")

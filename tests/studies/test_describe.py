@@ -175,10 +175,10 @@ def test_a_baseline_is_told_beside_the_arms_it_is_compared_with() -> None:
 
 
 def test_stopping_is_told_by_its_rungs() -> None:
-    """One in 3 of 18 epochs: after 2 and after 6."""
+    """A seventh of 18 epochs, rounded up, and three times as many."""
     text = text_of(stopping="pareto_halving", epochs=18)
     assert "trials as many in every arm as 2 full trainings pay for, 18 epochs each" in text
-    assert "stopping pareto_halving: after 2 and 6 epochs the best 1 in 3 by error and NLL go on; 10 % of those stopped" in text
+    assert "stopping pareto_halving: after 3 and 9 epochs the best 1 in 3 by error and NLL go on; 10 % of those stopped" in text
     assert "stopping" not in text_of()
 
 
