@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 from rich.console import Console, RenderableType
 
@@ -199,13 +200,15 @@ def make_confirmation(
     return [suggest, make_epochs(arm, number, make_epoch(1)) | {"trial_id": name}, end]
 
 
-def write_clean_predictions(folder: Path, name: str, confidence: Sequence[float], hit: Sequence[bool]) -> None:
-    """What a trial of two classes said of test images, as it keeps it: a confidence and whether it was right, rounded as logits are."""
-    sure = np.asarray(confidence, dtype=np.float64)
-    logits = np.column_stack([np.zeros_like(sure), np.log((1 - sure) / sure)]).astype(np.float16)
-    rows, targets = np.arange(len(sure)), np.where(hit, 0, 1)
+def write_clean_predictions(folder: Path, name: str, confidence: npt.ArrayLike, hit: npt.ArrayLike) -> None:
+    """What a trial of two classes said of test images, as it keeps it: (N,) confidences and whether it was right, rounded as logits are."""
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(hit, dtype=bool)
+    rows = np.arange(len(sure))
+    targets = rows % 2
+    logits = np.zeros((len(sure), 2))
+    logits[rows, np.where(right, 1 - targets, targets)] = np.log((1 - sure) / sure)
     folder.mkdir(parents=True, exist_ok=True)
-    kept = Prediction(split="test", shift="clean", name="clean", severity=0, rows=rows, targets=targets, logits=logits)
+    kept = Prediction(split="test", shift="clean", name="clean", severity=0, rows=rows, targets=targets, logits=logits.astype(np.float16))
     write_predictions(folder / f"{name}.parquet", [kept])
 
 
