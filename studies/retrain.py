@@ -116,9 +116,9 @@ def _retrain(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, trial: Re
     if save is not None and trainer is not None:
         save_weights(save, trainer.network)
         say(console, f"  weights in {save}")
-    if "failed" in (trial.end["state"], end["state"]):
+    if trial.end.get("error") is not None or end["error"] is not None:
         console.print(Text(f"then  {_how_it_ended(trial.end)}\nnow   {_how_it_ended(end)}"))
-        if (trial.end["state"], trial.end.get("error")) != (end["state"], end.get("error")):
+        if trial.end.get("error") != end["error"]:
             say(console, "DIFFERENT  It does not end as it did.")
             return _explain(run, trial, end, console)
     else:
@@ -152,7 +152,8 @@ def _train(
 
 
 def _how_it_ended(end: Event) -> str:
-    return f"{end['state']} after {end['epochs']} epochs" + (f": {end['error']}" if end.get("error") else "")
+    how = f"failed: {end['error']}" if end.get("error") else str(end["state"])
+    return f"{how}, after {end['epochs']} epochs"
 
 
 def _table(then: Mapping[str, Any], now: Mapping[str, Any]) -> Table:

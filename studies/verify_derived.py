@@ -48,24 +48,21 @@ def check_derived(tables: Tables, constants: Mapping[str, str], *, exact: Tally,
     """
     _check_form(tables)
     trials: list[Row] = tables.trials.to_pylist()
-    ids = Counter(row["trial_id"] for row in trials)
-    for trial_id in ids:
-        if ids[trial_id] > 1:
-            raise DifferenceError(f"table trials, trial {trial_id}: this row is there {ids[trial_id]} times")
+    ids = {row["trial_id"] for row in trials}
     evaluations, reliability, epochs = (_by_trial(name, getattr(tables, name).to_pylist(), ids) for name in _CHILDREN)
     for row in trials:
         own = evaluations[row["trial_id"]]
         exact.check_fields(row, constants, "table trials", *row_name(row, ("trial_id",)))
-        _check_trial(row, own, exact)
         _check_epochs(row, epochs[row["trial_id"]], exact)
         _check_bins(row, own, reliability[row["trial_id"]], exact, near)
-    _check_across(trials, evaluations, exact)
+        _check_trial(row, own, exact)
     _check_confirmations(trials, exact)
+    _check_across(trials, evaluations, exact)
     _check_temperatures(trials, evaluations, exact)
 
 
 def _check_form(tables: Tables) -> None:
-    """Every column there, of its type, and no null where there must be a value."""
+    """Every column there, of its type, no null where there must be a value, and no row twice."""
     for name, schema in _SCHEMAS.items():
         table: pa.Table = getattr(tables, name)
         for field in schema:
@@ -73,19 +70,24 @@ def _check_form(tables: Tables) -> None:
                 raise DifferenceError(f"table {name}, column {field.name}: missing in the file")
             if (kind := table.schema.field(field.name).type) != field.type:
                 raise DifferenceError(f"table {name}, column {field.name}: {kind} in the file, {field.type} recomputed")
-        for row in table.to_pylist():
+        rows = table.to_pylist()
+        for row in rows:
             for column in _needed(name, row):
                 if row[column] is None:
-                    raise DifferenceError(
-                        f"table {name}, {', '.join(row_name(row, KEYS[name]))}, column {column}: null in the file, a value recomputed"
-                    )
+                    place = ", ".join(row_name(row, KEYS[name]))
+                    raise DifferenceError(f"table {name}, {place}, column {column}: null in the file, a value recomputed")
+        times = Counter(tuple(row[column] for column in KEYS[name]) for row in rows)
+        for row in rows:
+            if (n := times[tuple(row[column] for column in KEYS[name])]) > 1:
+                raise DifferenceError(f"table {name}, {', '.join(row_name(row, KEYS[name]))}: this row is there {n} times")
 
 
 def _needed(table: str, row: Row) -> tuple[str, ...]:
     """Columns of a row that cannot be null."""
     match table:
         case "trials":
-            return ("trial_id", "phase", "state", "epochs", *(row["objectives"].split(", ") if row["state"] == "complete" else ()))
+            chosen_by = row["objectives"].split(", ") if (row["phase"], row["state"]) == ("search", "complete") else ()
+            return ("trial_id", "phase", "state", "epochs", *chosen_by)
         case "epochs":
             return (*KEYS[table], "images_seen")
         case "evaluations":
@@ -94,7 +96,7 @@ def _needed(table: str, row: Row) -> tuple[str, ...]:
             return (*KEYS[table], "count", *(("mean_confidence", "accuracy") if row["count"] else ()))
 
 
-def _by_trial(table: str, rows: Iterable[Row], ids: Mapping[str, int]) -> dict[str, list[Row]]:
+def _by_trial(table: str, rows: Iterable[Row], ids: set[str]) -> dict[str, list[Row]]:
     grouped: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         grouped[row["trial_id"]].append(row)
@@ -133,7 +135,7 @@ def _check_trial(row: Row, evaluations: Sequence[Row], tally: Tally) -> None:
 
 
 def _check_epochs(row: Row, epochs: Sequence[Row], tally: Tally) -> None:
-    if row["state"] == "failed":  # it may have left without saying how far it came
+    if row["error"] is not None:  # it may have left without saying how far it came
         return
     key = ("trial_id", "epoch")
     wanted = [(row["trial_id"], epoch) for epoch in range(1, row["epochs"] + 1)]
