@@ -46,13 +46,15 @@ def check_derived(tables: Tables, constants: Mapping[str, str], *, exact: Tally,
     Raises:
         DifferenceError: at the first that is not what it should be.
     """
-    _check_form(tables)
+    _check_columns(tables)
     trials: list[Row] = tables.trials.to_pylist()
+    for row in trials:
+        exact.check_fields(row, constants, "table trials", *row_name(row, ("trial_id",)))
+    _check_form(tables)
     ids = {row["trial_id"] for row in trials}
     evaluations, reliability, epochs = (_by_trial(name, getattr(tables, name).to_pylist(), ids) for name in _CHILDREN)
     for row in trials:
         own = evaluations[row["trial_id"]]
-        exact.check_fields(row, constants, "table trials", *row_name(row, ("trial_id",)))
         _check_epochs(row, epochs[row["trial_id"]], exact)
         _check_bins(row, own, reliability[row["trial_id"]], exact, near)
         _check_trial(row, own, exact)
@@ -61,8 +63,8 @@ def check_derived(tables: Tables, constants: Mapping[str, str], *, exact: Tally,
     _check_temperatures(trials, evaluations, exact)
 
 
-def _check_form(tables: Tables) -> None:
-    """Every column there, of its type, no null where there must be a value, and no row twice."""
+def _check_columns(tables: Tables) -> None:
+    """Every column there, of its type."""
     for name, schema in _SCHEMAS.items():
         table: pa.Table = getattr(tables, name)
         for field in schema:
@@ -70,7 +72,12 @@ def _check_form(tables: Tables) -> None:
                 raise DifferenceError(f"table {name}, column {field.name}: missing in the file")
             if (kind := table.schema.field(field.name).type) != field.type:
                 raise DifferenceError(f"table {name}, column {field.name}: {kind} in the file, {field.type} recomputed")
-        rows = table.to_pylist()
+
+
+def _check_form(tables: Tables) -> None:
+    """No null where there must be a value, and no row twice."""
+    for name in _SCHEMAS:
+        rows: list[Row] = getattr(tables, name).to_pylist()
         for row in rows:
             for column in _needed(name, row):
                 if row[column] is None:

@@ -175,6 +175,8 @@ def test_an_edited_cell_is_named_by_the_ledger(table: str, column: str, value: A
     ("table", "column", "value", "wanted", "message"),
     [
         ("trials", "study", "other", {"trial_id": BSD}, f"table trials, trial {BSD}, column study: 'other' in the file, 'mine' recomputed"),
+        ("trials", "objectives", None, {"trial_id": BSD}, "objectives: null in the file, 'val_accuracy, val_ece' recomputed"),
+        ("trials", "epochs", None, {"trial_id": BSD}, f"trial {BSD}, column epochs: null in the file, a value recomputed"),
         ("trials", "on_front", False, {"trial_id": BSD}, f"table trials, trial {BSD}, column on_front: False in the file, True recomputed"),
         ("trials", "val_nll", 1.0, {"trial_id": BSD}, f"table trials, trial {BSD}, column val_nll: 1.0 in the file"),
         ("trials", "val_ece_noisy_labels", 0.5, {"trial_id": BSD}, f"trial {BSD}, column val_ece_noisy_labels: 0.5 in the file"),
