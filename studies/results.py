@@ -12,11 +12,16 @@ from studies.spec import StudySpec
 from studies.tables import Tables, build_tables
 
 
+def original_run_id(run: RunFolder) -> str:
+    """The run's id as it began, whatever its folder is called by now."""
+    return str(run.provenance().get("run_id", run.run_id))
+
+
 def run_constants(run: RunFolder, spec: StudySpec) -> dict[str, str]:
     """Columns of table `trials` that are the same in all rows of a run."""
     return {
         "study": run.study,
-        "run_id": run.run_id,
+        "run_id": original_run_id(run),
         "dataset": spec.dataset,
         "model": spec.model,
         "validation_labels": spec.validation_labels,
@@ -45,4 +50,4 @@ def full_provenance(run: RunFolder, events: Iterable[Event]) -> dict[str, Any]:
 
 def table_metadata(run: RunFolder, provenance: dict[str, Any]) -> dict[str, str]:
     """What stands in the file of every table, besides the schema version."""
-    return {"study": run.study, "run_id": run.run_id, "provenance": json.dumps(provenance)}
+    return {"study": run.study, "run_id": original_run_id(run), "provenance": json.dumps(provenance)}

@@ -53,7 +53,7 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
     provenance = collect_provenance(study, spec, prepared)
     with _joined_ray(address, spec, prepared) as joined:
         run = create_run(results, study, spec)
-        provenance["slots"] = joined.slots
+        provenance |= {"run_id": run.run_id, "slots": joined.slots}
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
         save_noise(run.labels, spec, prepared)
         with run.lock():
