@@ -22,30 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bsd_core.seeds import derive_seed
+from studies.pareto import crowding_distance
 from studies.rungs import Rungs
 from studies.spec import StudySpec
 
 Points = npt.NDArray[np.float64]  # (T, 2) error and NLL, both down
-
-
-def crowding_distance(front: Points) -> npt.NDArray[np.float64]:
-    """How far each point's neighbours on its front are apart, summed over objectives in units of the front's width.
-
-    Args:
-        front: (N, M) points of which none dominates another; objectives go down.
-
-    Returns:
-        (N,): infinite for the best and the worst of every objective; an objective in which all are equal adds nothing.
-    """
-    distance = np.zeros(len(front))
-    for values in front.T:
-        order = np.argsort(values, kind="stable")
-        ordered = values[order]
-        width = ordered[-1] - ordered[0]
-        if width > 0:
-            distance[order[1:-1]] += (ordered[2:] - ordered[:-2]) / width
-        distance[order[[0, -1]]] = np.inf
-    return distance
 
 
 def n_better(points: Points, index: int) -> int:

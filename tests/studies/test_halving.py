@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from studies.halving import GO_ON, Decision, ParetoHalving, crowding_distance, n_better
+from studies.halving import GO_ON, Decision, ParetoHalving, n_better
+from studies.pareto import crowding_distance
 from studies.ledger import Event
 from studies.rungs import Rungs
 from tests._dummies import PROPERTY
