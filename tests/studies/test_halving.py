@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from studies.halving import GO_ON, Decision, ParetoHalving, n_better
-from studies.pareto import crowding_distance
 from studies.ledger import Event
 from studies.rungs import Rungs
 from tests._dummies import PROPERTY
@@ -62,12 +61,6 @@ def test_one_that_dominates_all_has_nobody_before_it() -> None:
 
 def test_one_that_all_dominate_has_all_before_it() -> None:
     assert n_better(np.array([(1, 1), (2, 2), (0, 0), (3, 3)], dtype=float), 3) == 3
-
-
-def test_crowding_distance_by_hand() -> None:
-    # Widths 4 and 8. The second: (1 - 0)/4 would be its left gap alone; its neighbours are (0, 8) and (2, 1).
-    front = np.array([(0, 8), (1, 4), (2, 1), (4, 0)], dtype=float)
-    assert crowding_distance(front).tolist() == [math.inf, 2 / 4 + 7 / 8, 3 / 4 + 4 / 8, math.inf]
 
 
 def test_an_objective_in_which_all_are_equal_adds_nothing() -> None:
