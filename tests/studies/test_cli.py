@@ -255,6 +255,24 @@ def test_front_takes_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "90.0" in capsys.readouterr().out
 
 
+def test_report_prints_and_writes_what_the_tables_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
+    run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
+    assert main(monkeypatch, "front", str(run.path)) == 0
+    run.statistics.unlink()
+    run.ledger.unlink()  # the tables are enough
+    capsys.readouterr()
+    assert main(monkeypatch, "report", "mine", "--results", str(tmp_path)) == 0
+    printed = capsys.readouterr().out
+    assert "Budgets are NOT equal" in printed
+    assert f"-m studies retrain mine/{run.run_id} bsd-none-0000" in printed
+    assert json.loads(run.statistics.read_text(encoding="utf-8"))["budgets"]["equal"] is False
+
+
+def test_report_without_tables_says_how_to_build_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
+    run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
+    assert f"python -m studies front {run.path}" in refused(monkeypatch, capsys, "report", str(run.path))
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["front", "--help"]])
 def test_help_is_printed(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
     assert main(monkeypatch, *arguments) == 0

@@ -353,6 +353,18 @@ def test_the_screen_says_where_results_are(folder: str, tmp_path: Path, monkeypa
     assert f"in {run.path.relative_to(tmp_path)}\n" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
+def test_the_statistics_are_those_of_the_tables_beside_them(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
+    tables = write_results(run)
+    assert tables is not None
+    console = Console(file=io.StringIO(), width=80)
+    show_front(run, tables, console)
+    assert json.loads(run.statistics.read_text(encoding="utf-8"))["fronts"]["search"]["bsd/none"]["anytime"]["n_trials"] == [1]
+    assert f"-m studies report {run.path}" in console.file.getvalue()  # type: ignore[attr-defined]
+    write_results(run)  # of a run that has gone on, say
+    assert not run.statistics.exists()
+
+
 def test_the_spinner_shows_a_data_set_name_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     monkeypatch.setattr(run_module, "our_console", lambda: console)
