@@ -114,11 +114,15 @@ def render_verdicts(document: Numbers) -> RenderableType:
             table.add_column(f"condition\n{condition}", ratio=1, overflow="fold")
             for metric in measured:
                 table.add_column(METRIC_NAMES[metric].replace(" ", "\n", 1), no_wrap=True)
+            table.add_column("P(more\nacc.)", justify="right", no_wrap=True)
             for names, pair in told.items():
-                table.add_row(Text(" - ".join(names)), *(_word(pair[metric]["verdict"]) for metric in measured))
+                chance = pair["test_accuracy"]["improvement"]["probability"]
+                verdicts = [_word(pair[metric]["verdict"]) for metric in measured]
+                table.add_row(Text(" - ".join(names)), *verdicts, "-" if chance is None else f"{chance:.2f}")
             parts.append(table)
         if alike := len(pairs) - len(told):
             parts.append(Text(f"condition {condition}: {_counted(alike, 'pair')} not distinguishable in any metric"))
+    parts.append(Text("P(more acc.): chance that a training of the first is more accurate than one of the second.", style="dim"))
     return Group(*parts)
 
 
