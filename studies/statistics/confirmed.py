@@ -19,7 +19,7 @@ METRICS: Final = (
     *(
         field.name
         for field in TRIALS
-        if field.name.startswith("test_") and field.type == pa.float64() and field.name[-4:] not in ("_low", "high")
+        if field.type == pa.float64() and field.name.startswith("test_") and not field.name.endswith(("_low", "_high"))
     ),
     "val_accuracy",
     "val_ece",
