@@ -84,9 +84,11 @@ def read_predictions(path: Path) -> list[Prediction]:
     try:
         table = pq.read_table(path)
         keys = table.select(list(_KEY)).cast(pa.schema([(name, pa.int64() if name == "severity" else pa.string()) for name in _KEY]))
-        rows, targets = table["row"].to_numpy(), table["target"].to_numpy()
+        if any(table[name].null_count for name in ("row", "target", "logits")):
+            raise ValueError("a value is missing")
+        rows, targets = (table[name].cast(pa.int64()).to_numpy() for name in ("row", "target"))
         flat = pa.chunked_array([chunk.flatten() for chunk in table["logits"].chunks])
-        logits = flat.to_numpy().reshape(len(table), -1)
+        logits = flat.to_numpy().reshape(len(table), -1)  # refuses a table without rows
         return [
             Prediction(**key, rows=rows[start:end], targets=targets[start:end], logits=logits[start:end])
             for start, end in _runs(keys)
@@ -98,8 +100,6 @@ def read_predictions(path: Path) -> list[Prediction]:
 
 def _runs(keys: pa.Table) -> list[tuple[int, int]]:
     """[start, end) of each stretch of rows with one key."""
-    if not len(keys):
-        return []
     codes = [keys[name].combine_chunks().dictionary_encode().indices.to_numpy() for name in keys.column_names]
     changes = np.flatnonzero(np.any([code[1:] != code[:-1] for code in codes], axis=0)) + 1
     edges = [0, *changes.tolist(), len(keys)]

@@ -80,10 +80,14 @@ def _check_clean_ones_are_there(row: Row, predictions: list[Prediction], path: P
 
 
 def _check_logits(row: Row, predictions: list[Prediction], path: Path) -> None:
-    """Finite, and the largest where `predicted` says."""
+    """Finite, of as many classes as the labels need, and the largest where `predicted` says."""
     for prediction in predictions:
+        name = _name((row["trial_id"], *prediction.key))
         if not np.isfinite(prediction.logits).all():
-            raise DifferenceError(f"predictions, {_name((row['trial_id'], *prediction.key))}: a logit is NaN or infinite")
+            raise DifferenceError(f"predictions, {name}: a logit is NaN or infinite")
+        n_classes = prediction.logits.shape[1]
+        if prediction.targets.min() < 0 or prediction.targets.max() >= n_classes:
+            raise DifferenceError(f"predictions, {name}, column target: labels are not of {n_classes} classes")
     largest = np.concatenate([prediction.logits.argmax(1) for prediction in predictions])
     stored = pq.read_table(path, columns=["predicted"])["predicted"].to_numpy()
     if len(wrong := np.flatnonzero(stored != largest)):

@@ -282,6 +282,7 @@ def test_one_edited_logit_is_found(run: RunFolder) -> None:
     ("column", "value", "message"),
     [
         ("target", 4, r", val clean clean 0, column \w+: "),  # no other file has the labels of this draw of noise
+        ("target", 99, r", val clean clean 0, column target: labels are not of 10 classes"),
         ("predicted", 99, r", line 0 of bsd-.*\.parquet, column predicted: 99 in the file, \d by its logits"),
         ("name", "fog", r", val clean fog 0: table evaluations has no such row"),
         ("logits", [float("nan")] * 10, r", val clean clean 0: a logit is NaN or infinite"),
