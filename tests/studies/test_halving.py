@@ -63,11 +63,6 @@ def test_one_that_all_dominate_has_all_before_it() -> None:
     assert n_better(np.array([(1, 1), (2, 2), (0, 0), (3, 3)], dtype=float), 3) == 3
 
 
-def test_an_objective_in_which_all_are_equal_adds_nothing() -> None:
-    assert crowding_distance(np.ones((3, 2))).tolist() == [math.inf, 0.0, math.inf]
-    assert crowding_distance(np.ones((1, 2))).tolist() == [math.inf]
-
-
 def test_on_one_front_the_extremes_stand_before_the_crowded() -> None:
     front = np.array([(0, 8), (1, 4), (2, 1), (4, 0)], dtype=float)
     assert [n_better(front, index) for index in range(4)] == [0, 2, 3, 0]
