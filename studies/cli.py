@@ -1,6 +1,6 @@
-"""`python -m studies`: list, describe, fields, run, resume, front, report, compare-corruptions, gallery.
+"""`python -m studies`: list, describe, fields, run, resume, front, report, verify, retrain, compare-corruptions, gallery.
 
-Exit codes: 0 done, 1 the run failed, 2 the input is wrong, 130 interrupted (and resumable), 143 terminated (and resumable).
+Exit codes: 0 done, 1 the run failed (or its numbers differ), 2 the input is wrong, 130 interrupted and 143 terminated (both resumable).
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
 from typing import Any
 
@@ -52,7 +53,9 @@ def verify_run(run: RunFolder, console: Console) -> int:
     ]
     for check in checks:
         try:
-            say(console, check())
+            with console.status("computing again") if console.is_terminal else nullcontext():
+                agreed = check()
+            say(console, agreed)
         except DifferenceError as difference:
             say(console, f"DIFFERENT  {difference}")
             if changed := environment_differences(run.provenance()):

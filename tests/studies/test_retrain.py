@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from bsd_core.data.augment import Normaliser
 from bsd_core.errors import ConfigError, DataError
 from bsd_core.evaluate import headline, predict
 from bsd_core.models import build_model
+from studies import cli
 from studies import retrain as retrain_module
 from studies.ledger import Event, read_ledger
 from studies.prepare import prepare
@@ -308,3 +310,23 @@ def test_weights_that_cannot_be_written_are_refused_before_the_training(
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError, match="Cannot write"):
         again(finished, SEARCH, save=tmp_path / "file" / "weights.pt")
+
+
+def test_the_command_line_tells_by_its_exit_code(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def retrained(trial: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["studies", "retrain", str(run.path), trial])
+        with pytest.raises(SystemExit, match=r"^\d$|^None$") as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    assert retrained(SEARCH) == 0
+    assert "The same numbers: all " in capsys.readouterr().out
+    rewrite_ledger(run, "suggest", SEARCH, lambda event: event | {"seed": 1})
+    assert retrained(SEARCH) == 1
+    assert "DIFFERENT  " in capsys.readouterr().out
+    assert retrained("nobody") == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert err.startswith("error: Unknown trial 'nobody'.")

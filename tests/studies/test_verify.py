@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bsd_core.errors import DataError
+from studies import cli
 from studies.run_folder import RunFolder
 from studies.screen import our_console
 from studies.tables import read_tables
@@ -372,3 +374,25 @@ def test_a_run_without_tables_is_refused(run: RunFolder) -> None:
     (run.tables / "trials.parquet").unlink()
     with pytest.raises(DataError, match=r"No table '.*trials\.parquet'"):
         verify(run)
+
+
+def test_the_command_line_tells_by_its_exit_code(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def verified() -> int:
+        monkeypatch.setattr(sys, "argv", ["studies", "verify", str(run.path)])
+        with pytest.raises(SystemExit, match=r"^\d$|^None$") as ended:
+            cli.main()
+        return int(ended.value.code or 0)
+
+    assert verified() == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    edit(run, "trials", "val_ece", 0.5, trial_id=BSD)
+    assert verified() == 1
+    assert f"DIFFERENT  table trials, trial {BSD}, column val_ece: 0.5 in the file, " in capsys.readouterr().out
+    path = run.tables / "trials.parquet"
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"schema_version": "2"}), path)
+    assert verified() == 2
+    out, err = capsys.readouterr()
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert re.search(r"schema version 2, but this program reads version 3\. .*: python -m studies front ", err)
