@@ -101,7 +101,7 @@ def main() -> None:
     """Record what the arguments ask for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, required=True, help="a new Parquet file")
-    parser.add_argument("--trainings", type=int, default=150, help="of each method (default: 160)")
+    parser.add_argument("--trainings", type=int, default=150, help="of each method (default: 150)")
     parser.add_argument("--methods", nargs="+", default=STUDY["methods"], choices=STUDY["methods"], help="default: all")
     parser.add_argument("--processes", type=int, default=2, help="trainings at once, one thread each (default: 2)")
     args = parser.parse_args()
