@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -13,11 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from studies.arm_space import searched_settings
+from studies.charged import audit_epochs, charged, charged_epochs
 from studies.spec import Arm, StudySpec
 
 Row = Mapping[str, Any]  # of table trials
-
-_VIEWS: Final = 8  # passes a step of the costliest method makes over its batch, at most: by so much a budget of images is missed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +61,17 @@ class Budgets:
 
     Attributes:
         arms: in the order of the study, baselines last.
-        equal: whether the methods may be ranked.
+        search_equal: whether the searches of the methods, and so their fronts, may be compared.
+        equal: whether the methods may be ranked by what was confirmed; never where `search_equal` is not.
         reasons: why not, a sentence each.
+        notes: what is to be known besides, a sentence each.
     """
 
     arms: list[ArmBudget]
+    search_equal: bool
     equal: bool
     reasons: list[str]
+    notes: list[str]
 
 
 def collect_budgets(trials: Iterable[Row], spec: StudySpec) -> Budgets:
@@ -75,8 +79,9 @@ def collect_budgets(trials: Iterable[Row], spec: StudySpec) -> Budgets:
 
     Arms are equal if they have as many finished trials of as many epochs (with `budget: images`, as many images, but for a step a trial);
     with early stopping, if their epochs differ by no more than one full training. Failed trials were replaced, so they do not count
-    without early stopping. Every confirmed setting must have as many trainings, failed ones too. That some methods push more images an
-    epoch is told, not held against them; baselines are told too, but not ranked, so they are not looked at here.
+    without early stopping; that other seeds took their place is noted. Once something is confirmed, every arm must have a confirmed
+    setting, and every confirmed setting its `confirm.seeds` trainings, failed ones too. That some methods push more images an epoch is
+    told, not held against them; baselines are told too, but not ranked, so they are not looked at here.
 
     Args:
         trials: all rows of table trials.
@@ -84,17 +89,24 @@ def collect_budgets(trials: Iterable[Row], spec: StudySpec) -> Budgets:
     """
     rows = list(trials)
     members = {arm.name: [row for row in rows if row["arm"] == arm.name] for arm in spec.arms}
-    arms = [_budget(arm, members[arm.name], spec) for arm in spec.arms]
     compared = {arm.name: members[arm.name] for arm in spec.compared_arms}
-    reasons = [reason for reason in (*_search_reasons(compared, spec), _confirm_reason(rows)) if reason]
-    return Budgets(arms=arms, equal=not reasons, reasons=reasons)
+    searched = {arm: [row for row in rows if row["phase"] == "search"] for arm, rows in compared.items()}
+    of_search = [reason for reason in _search_reasons(searched, spec) if reason]
+    of_confirm = [reason for reason in _confirm_reasons(compared, spec) if reason]
+    return Budgets(
+        arms=[_budget(arm, members[arm.name], spec) for arm in spec.arms],
+        search_equal=not of_search,
+        equal=not of_search and not of_confirm,
+        reasons=of_search + of_confirm,
+        notes=[note for note in _notes(searched, spec) if note],
+    )
 
 
 def _budget(arm: Arm, rows: Sequence[Row], spec: StudySpec) -> ArmBudget:
     searched = [row for row in rows if row["phase"] == "search"]
     states = Counter(row["state"] for row in searched)
     confirmed = Counter(row["state"] for row in rows if row["phase"] == "confirm")
-    audit_epochs = sum(_beyond_stop(row) for row in searched)
+    n_audit_epochs = sum(map(audit_epochs, searched))
     return ArmBudget(
         arm=arm.name,
         method=arm.method,
@@ -103,8 +115,8 @@ def _budget(arm: Arm, rows: Sequence[Row], spec: StudySpec) -> ArmBudget:
         n_finished=states["complete"],
         n_failed=states["failed"],
         n_stopped=states["stopped"],
-        epochs=sum(row["epochs"] or 0 for row in searched) - audit_epochs,
-        audit_epochs=audit_epochs,
+        epochs=sum(map(charged_epochs, searched)),
+        audit_epochs=n_audit_epochs,
         images_seen=sum(row["images_seen"] or 0 for row in searched),
         train_seconds=sum(row["train_seconds"] or 0.0 for row in searched),
         n_seeds=len({row["seed"] for row in searched}),
@@ -115,39 +127,82 @@ def _budget(arm: Arm, rows: Sequence[Row], spec: StudySpec) -> ArmBudget:
     )
 
 
-def _beyond_stop(row: Row) -> int:
-    """Epochs that an audited trial trained after it had been decided against."""
-    return row["epochs"] - row["stopped_at"] if row["audited"] else 0
-
-
-def _search_reasons(arms: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
-    searched = {arm: [row for row in rows if row["phase"] == "search"] for arm, rows in arms.items()}
-    complete = {arm: [row for row in rows if row["state"] == "complete"] for arm, rows in searched.items()}
-    unit = "images" if spec.budget == "images" else "epochs"
+def _search_reasons(searched: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
+    complete = _complete(searched)
     if spec.stopping.rungs is not None:
-        spent = {arm: sum(_cost(row, unit) for row in rows) for arm, rows in searched.items()}
-        training = max((_cost(row, unit) for rows in complete.values() for row in rows), default=0)
-        return [_differing(f"{unit} of the search", spent, tolerance=training)]
-    spent = {arm: sum(_cost(row, unit) for row in rows) for arm, rows in complete.items()}
+        spent = {arm: sum(_cost(row, spec) for row in rows) for arm, rows in searched.items()}
+        training = max((_cost(row, spec) for rows in complete.values() for row in rows), default=0)
+        none = [arm for arm, rows in complete.items() if not rows] if any(complete.values()) else []
+        return [
+            _differing(f"{spec.budget} of the search", spent, tolerance=training),
+            f"no finished trial: {_shortened(none)}" if none else "",
+        ]
+    spent = {arm: sum(_cost(row, spec) for row in rows) for arm, rows in complete.items()}
     n_finished = {arm: len(rows) for arm, rows in complete.items()}
-    tolerance = max(n_finished.values(), default=0) * spec.batch_size * _VIEWS if unit == "images" else 0
+    tolerance = max(n_finished.values(), default=0) * _step_images(complete, spec) if spec.budget == "images" else 0
     fewer = _differing("finished trials", n_finished)
-    return [fewer or _differing(f"{unit} of the finished trials", spent, tolerance=tolerance)]
+    return [fewer or _differing(f"{spec.budget} of the finished trials", spent, tolerance=tolerance)]
 
 
-def _cost(row: Row, unit: str) -> float:
-    """Epochs, or images, without those of an audit."""
-    epochs, images = row["epochs"] or 0, row["images_seen"] or 0
-    counted = epochs - _beyond_stop(row)
-    return counted if unit == "epochs" else images * counted / max(1, epochs)
+def _complete(searched: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
+    return {arm: [row for row in rows if row["state"] == "complete"] for arm, rows in searched.items()}
 
 
-def _confirm_reason(rows: Sequence[Row]) -> str:
-    trainings = {row["trial_id"]: 0 for row in rows if row["chosen_as"] is not None}
-    for row in rows:
-        if row["phase"] == "confirm":
-            trainings[row["confirms"]] = trainings.get(row["confirms"], 0) + 1
-    return _differing("trainings of a confirmed setting", trainings)
+def _cost(row: Row, spec: StudySpec) -> float:
+    return charged(row, "images_seen") if spec.budget == "images" else charged_epochs(row)
+
+
+def _step_images(complete: Mapping[str, Sequence[Row]], spec: StudySpec) -> int:
+    """Images of one step of the costliest method: by so much a training may end below a budget of images.
+
+    Methods cannot be asked here, where tables alone are read; but on this budget one that passes over its batch c times trains c times
+    fewer epochs.
+    """
+    fewest = min((row["epochs"] for rows in complete.values() for row in rows), default=spec.epochs)
+    return spec.batch_size * math.ceil(spec.epochs / max(1, fewest))
+
+
+def _confirm_reasons(compared: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
+    """None before anything was chosen."""
+    chosen = {arm: [row["trial_id"] for row in rows if row["chosen_as"] is not None] for arm, rows in compared.items()}
+    trainings = {trial_id: 0 for ids in chosen.values() for trial_id in ids}
+    if not trainings:
+        return []
+    for row in (row for rows in compared.values() for row in rows if row["phase"] == "confirm"):
+        trainings[row["confirms"]] = trainings.get(row["confirms"], 0) + 1
+    none = [arm for arm, ids in chosen.items() if not ids]
+    unequal = _differing("trainings of a confirmed setting", trainings)
+    if spec.confirm is not None and min(trainings.values()) < spec.confirm.seeds:
+        unequal = f"the confirm phase is unfinished: {sum(trainings.values())} of {len(trainings) * spec.confirm.seeds} trainings ended"
+    return [f"no confirmed setting: {_shortened(none)}" if none else "", unequal]
+
+
+def _notes(searched: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
+    complete = _complete(searched)
+    seeds = {arm: frozenset(row["seed"] for row in rows) for arm, rows in complete.items()}
+    usual = Counter(seeds.values()).most_common(1)[0][0]
+    others = [arm for arm, own in seeds.items() if own != usual]
+    chosen = any(row["chosen_as"] is not None for rows in searched.values() for row in rows)
+    return [
+        f"Finished trials do not have the same training seeds in all arms: {_shortened(others)} had others." if others else "",
+        few_trials(spec, {arm: len(rows) for arm, rows in complete.items()}) if chosen else "",
+    ]
+
+
+def few_trials(spec: StudySpec, n_finished: Mapping[str, int]) -> str:
+    """A sentence where arms have fewer finished trials than `confirm` takes settings of each, as after failures or early stopping.
+
+    Args:
+        spec: the study.
+        n_finished: by compared arm.
+    """
+    if spec.confirm is None:
+        return ""
+    wanted = spec.confirm.at_most if spec.confirm.points == "front" else 1
+    few = [f"{arm} {n}" for arm, n in n_finished.items() if n < wanted]
+    if not few:
+        return ""
+    return f"Fewer finished trials than settings to confirm ({wanted} an arm): {_shortened(few)}. What they gave is confirmed."
 
 
 def _differing(what: str, values: Mapping[str, float], *, tolerance: float = 0) -> str:
@@ -176,9 +231,9 @@ def render_budgets(budgets: Mapping[str, Any]) -> RenderableType:
         any(arm[name] for arm in arms) for name in ("n_failed", "n_stopped", "audit_epochs", "n_confirmed")
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
-    table.add_column("budgets", ratio=1, overflow="fold", min_width=14)
-    titles = ["trials\ndone"] + ["failed"] * failed + ["stop-\nped"] * stopped + ["epochs\n+audit" if audited else "epochs"]
-    titles += ["images", "time", "set-\ntings"] + ["confirmed"] * confirmed
+    table.add_column("budgets", ratio=1, overflow="fold", min_width=11)
+    titles = ["done"] + ["fai-\nled"] * failed + ["stop-\nped"] * stopped + ["epochs\n+audit" if audited else "epochs"]
+    titles += ["images", "time", "seeds", "set-\ntings"] + ["con-\nfirmed"] * confirmed
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     for condition in dict.fromkeys(arm["condition"] for arm in arms):
@@ -188,7 +243,7 @@ def render_budgets(budgets: Mapping[str, Any]) -> RenderableType:
             for arm in (arm for arm in members if arm["method"] == method):
                 cells = [f"{arm['n_finished']}"] + [f"{arm['n_failed']}"] * failed + [f"{arm['n_stopped']}"] * stopped
                 cells += [_count(arm["epochs"]) + (f" +{_count(arm['audit_epochs'])}" if arm["audit_epochs"] else "")]
-                cells += [_thousands(arm["images_seen"]), _duration(arm["train_seconds"]), f"{arm['n_searched']}"]
+                cells += [_thousands(arm["images_seen"]), _duration(arm["train_seconds"]), f"{arm['n_seeds']}", f"{arm['n_searched']}"]
                 cells += [_confirmed(arm)] * confirmed
                 table.add_row(Text("    random" if arm["sampler"] == "random" else f"  {method}"), *cells)
     return Group(table, Text(_caption(budgets, stopped=stopped, confirmed=confirmed), style="dim"))
@@ -220,11 +275,12 @@ def _duration(seconds: float) -> str:
 
 def _caption(budgets: Mapping[str, Any], *, stopped: bool, confirmed: bool) -> str:
     also = "failed and stopped trials" if stopped else "failed trials"
-    lines = [f"epochs, images pushed through networks and time of training: of the search, {also} included. settings: searched."]
+    lines = [f"done: finished trials. epochs, images pushed through networks, time and seeds: of the search, {also} included. settings: searched."]
     if confirmed:
         lines[0] += " confirmed: trainings with fresh seeds (of so many settings)."
     if budgets["equal"]:
         lines.append("Budgets are equal" + (" in epochs, within one full training." if stopped else "."))
     else:
         lines.append("Budgets are NOT equal, so methods are not ranked. " + "; ".join(budgets["reasons"]) + ".")
+    lines += budgets["notes"]
     return "\n".join(lines)

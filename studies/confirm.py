@@ -7,17 +7,17 @@ anywhere; from then on it stands, whatever a later version of this program would
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from bsd_core.errors import DataError
 from bsd_core.seeds import derive_seed
 from studies.choose import choose_points
+from studies.confirm_fields import Confirm
 from studies.ledger import Event
+from studies.operating_points import Candidate, recommend
 from studies.prepare_confirm import noise_seed
 from studies.search import Outcome, Suggestion
 from studies.spec import Arm, StudySpec
@@ -30,7 +30,7 @@ class ChosenTrial:
     Attributes:
         trial_id: of the search.
         arm: its arm.
-        roles: of best_accuracy, knee, best_ece and front.
+        roles: in its arm, of best_accuracy, knee, best_ece and front; then, among all methods, of `OPERATING_ROLES`.
         params: its settings.
         temperature: that scaled its validation predictions.
     """
@@ -42,37 +42,76 @@ class ChosenTrial:
     temperature: float | None
 
 
+class _Finished(NamedTuple):
+    """A finished trial of the search, with the values that choose."""
+
+    arm: Arm
+    trial_id: str
+    params: dict[str, Any]
+    temperature: float | None
+    accuracy: float
+    ece: float
+
+    def chosen_as(self, *roles: str) -> ChosenTrial:
+        return ChosenTrial(trial_id=self.trial_id, arm=self.arm, roles=roles, params=self.params, temperature=self.temperature)
+
+
 def choose_trials(spec: StudySpec, events: Iterable[Event]) -> list[ChosenTrial]:
     """What a study confirms, in the order of its arms, from the ledger of its search.
 
-    An arm with fewer finished trials than `confirm.at_most` gives what it has; one without any gives none. Baselines are not confirmed.
+    In each arm the points that `confirm` asks for, then, unless it says otherwise, what the study's operating points name there. An arm
+    with fewer finished trials than `confirm.at_most` gives what it has; one without any gives none. Baselines are not confirmed.
     """
     confirm = spec.confirm
     if confirm is None:
         return []
-    events = list(events)
+    arms = _finished_trials(spec, list(events))
+    chosen = {arm: _own_points(confirm, trials) for arm, trials in arms.items()}
+    if confirm.operating_points:
+        _add_operating_points(chosen, arms, spec, confirm)
+    return [trial for trials in chosen.values() for trial in trials]
+
+
+def _finished_trials(spec: StudySpec, events: Sequence[Event]) -> dict[str, list[_Finished]]:
+    """By compared arm, by trial number."""
     ended = {event["trial_id"]: event for event in events if event["event"] == "end" and event["state"] == "complete"}
-    suggested = [event for event in events if event["event"] == "suggest" and event["phase"] == "search"]
-    suggested = sorted({event["trial_id"]: event for event in suggested}.values(), key=lambda event: int(event["trial_number"]))
-    chosen = []
-    for arm in spec.compared_arms:
-        trials = [event for event in suggested if event["arm"] == arm.name and event["trial_id"] in ended]
-        ends = [ended[trial["trial_id"]] for trial in trials]
-        values = np.array([spec.targets.values(end["metrics"], where=f"The ledger's trial {end['trial_id']}") for end in ends])
-        accuracy, ece = values.reshape(-1, 2).T
-        points = choose_points(accuracy, ece, points=confirm.points, at_most=max(1, len(trials)))
-        own = [
-            ChosenTrial(
-                trial_id=trials[point.index]["trial_id"],
-                arm=arm,
-                roles=point.roles,
-                params=trials[point.index]["params"],
-                temperature=ends[point.index].get("temperature"),
-            )
-            for point in points
-        ]
-        chosen += _distinct(own)[: confirm.at_most]
-    return chosen
+    suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest" and event["phase"] == "search"}
+    arms = {arm.name: arm for arm in spec.compared_arms}
+    finished: dict[str, list[_Finished]] = {arm: [] for arm in arms}
+    for trial_id, trial in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
+        if trial["arm"] in arms and (end := ended.get(trial_id)) is not None:
+            accuracy, ece = spec.targets.values(end["metrics"], where=f"The ledger's trial {trial_id}")
+            found = _Finished(arms[trial["arm"]], trial_id, trial["params"], end.get("temperature"), accuracy, ece)
+            finished[trial["arm"]].append(found)
+    return finished
+
+
+def _own_points(confirm: Confirm, trials: Sequence[_Finished]) -> list[ChosenTrial]:
+    """What `confirm` asks for in an arm."""
+    accuracy, ece = [trial.accuracy for trial in trials], [trial.ece for trial in trials]
+    points = choose_points(accuracy, ece, points=confirm.points, at_most=max(1, len(trials)))
+    return _distinct([trials[point.index].chosen_as(*point.roles) for point in points])[: confirm.at_most]
+
+
+def _add_operating_points(
+    chosen: Mapping[str, list[ChosenTrial]], arms: Mapping[str, Sequence[_Finished]], spec: StudySpec, confirm: Confirm
+) -> None:
+    """Give what was chosen in its arm, or add, what the operating points name; a repeat of a chosen setting is that setting."""
+    finished = {trial.trial_id: trial for trials in arms.values() for trial in trials}
+    candidates = [
+        Candidate(condition=trial.arm.condition.name, method=trial.arm.method, trial_id=trial_id, accuracy=trial.accuracy, ece=trial.ece)
+        for trial_id, trial in finished.items()
+    ]
+    for point in recommend(candidates, conditions=[condition.name for condition in spec.conditions], max_ece=confirm.max_ece):
+        if point.trial_id is None:
+            continue
+        trial = finished[point.trial_id]
+        of_arm = chosen[trial.arm.name]
+        place = next((place for place, other in enumerate(of_arm) if other.params == trial.params), None)
+        if place is None:
+            of_arm.append(trial.chosen_as(point.role))
+        else:
+            of_arm[place] = replace(of_arm[place], roles=(*of_arm[place].roles, point.role))
 
 
 def _distinct(trials: list[ChosenTrial]) -> list[ChosenTrial]:

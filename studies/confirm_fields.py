@@ -22,6 +22,10 @@ class Confirm(Strict):
         "least crowded members)",
     )
     at_most: Count = Field(default=3, description="chosen settings in each arm")
+    operating_points: bool = Field(
+        default=True,
+        description="also confirm the study's operating points, at most three settings a condition",
+    )
     seeds: int = Field(default=5, le=10_000, description="trainings of each chosen setting, each with a fresh seed, the same in every arm")
     noise_seeds: Literal["fresh", "same"] = Field(
         default="fresh", description="fresh: each seed draws its own wrong labels, where the kind of noise draws any; same: the search's"

@@ -15,7 +15,7 @@ from bsd_core.robustness.official import OFFICIAL_FOLDERS
 from bsd_core.robustness.perturbations import n_frames
 from studies import cluster
 from studies.device_costs import measure_costs, threads
-from studies.device_hours import Costs, Sizes, estimate, images_per_sample, n_points
+from studies.device_hours import Costs, Sizes, estimate, images_per_sample, n_operating_points, n_points
 from studies.prepare import PreparedStudy, confirm_plan, prepare
 from studies.prepare_confirm import noise_seed
 from studies.provenance import processor
@@ -178,11 +178,13 @@ def _confirm(spec: StudySpec, sizes: Sizes | None) -> str:
     confirm = spec.confirm
     if confirm is None:
         return "none: the test split stays closed"
-    n, n_arms = n_points(spec), len(spec.compared_arms)
+    n, n_arms, n_more = n_points(spec), len(spec.compared_arms), n_operating_points(spec)
     on_front = confirm.points == "front"
     which = f"at most {n} of every arm's front" if on_front else f"every arm's {confirm.points}"
     if on_front and confirm.at_most > n:
         which += f" ({confirm.at_most} asked for, but an arm has only {n} trials: those are used)"
+    if n_more:
+        which += f" and at most {n_more} operating points of the study"
     drawn = any(noise_seed(spec, condition, 0) is not None for condition in spec.conditions)
     labels = ", each with wrong labels drawn anew" if drawn else ""
     images = "training and validation images" if confirm.train_on == "train+val" else "training images"
@@ -193,7 +195,7 @@ def _confirm(spec: StudySpec, sizes: Sizes | None) -> str:
     if plan.n_frames:
         shown.append(f"{len(plan.perturbations)} sequences of {plan.n_frames} frames in all")
     on = "" if sizes is None else f" ({min(confirm.images or sizes.n_test, sizes.n_test)} images)" * (len(shown) > 1)
-    trainings = f"at most {n * n_arms * confirm.seeds} trainings on {images}{labels}"
+    trainings = f"at most {(n * n_arms + n_more) * confirm.seeds} trainings on {images}{labels}"
     return f"{which} x {confirm.seeds} fresh seeds = {trainings}; only then is the test split opened: {', '.join(shown)}{on}"
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bsd_core.data.sources.sizes import PUBLISHED_SIZES
 from bsd_core.methods import method_config
 from bsd_core.robustness.perturbations import n_frames
+from studies.operating_points import OPERATING_POINTS
 from studies.prepare import PreparedStudy, confirm_plan
 from studies.search import ArmSpace, split_params
 from studies.spec import Arm, StudySpec
@@ -112,7 +112,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class DeviceHours:
-    """Hours of one device, by phase; `confirm` at most, since an arm may have fewer points than are asked for."""
+    """Hours of one device, by phase; `confirm` at most, since there may be fewer points than are asked for."""
 
     search: float
     confirm: float
@@ -139,7 +139,7 @@ def search_work(spec: StudySpec, sizes: Sizes) -> Work:
     n_shifted = min(shown.images or sizes.n_val, sizes.n_val)
     return Work(
         trainings=n,
-        trained=_trained(spec, spec.arms, sizes.n_train) * spec.trials,
+        trained=sum(_trained(spec, arm, sizes.n_train) for arm in spec.arms) * spec.trials,
         predicted=n * sizes.n_val * (spec.epochs + 1),
         corrupted=n * n_shifted * n_shifts,
         frames=n * n_shifted * sum(map(n_frames, shown.perturbations)),
@@ -151,13 +151,14 @@ def confirm_work(spec: StudySpec, sizes: Sizes) -> Work:
     """As many trainings as there can be: each also predicts the test images, corrupts and perturbs them."""
     if spec.confirm is None:
         return Work(trainings=0, trained=0, predicted=0, corrupted=0, frames=0, measured=0)
-    plan, each = confirm_plan(spec), n_points(spec) * spec.confirm.seeds
-    n = each * len(spec.compared_arms)
+    plan, each, more = confirm_plan(spec), n_points(spec) * spec.confirm.seeds, n_operating_points(spec) * spec.confirm.seeds
+    n = each * len(spec.compared_arms) + more
     n_val = sizes.n_val if spec.confirm.train_on == "train" else 0
     n_shifted = min(spec.confirm.images or sizes.n_test, sizes.n_test)
+    by_arm = [_trained(spec, arm, sizes.n_train + sizes.n_val - n_val) for arm in spec.compared_arms]
     return Work(
         trainings=n,
-        trained=_trained(spec, spec.compared_arms, sizes.n_train + sizes.n_val - n_val) * each,
+        trained=sum(by_arm) * each + max(by_arm) * more,
         predicted=n * (n_val * (spec.epochs + 1) + sizes.n_test),
         corrupted=n * n_shifted * plan.n_shifts,
         frames=n * n_shifted * plan.n_frames,
@@ -173,6 +174,14 @@ def n_points(spec: StudySpec) -> int:
     return min(wanted, spec.trials) if spec.stopping.kind == "none" else wanted
 
 
+def n_operating_points(spec: StudySpec) -> int:
+    """Settings that the operating points of all conditions add to those of the arms at most; usually they name what is there already."""
+    if spec.confirm is None or not spec.confirm.operating_points:
+        return 0
+    left = len(spec.methods) * (spec.trials - n_points(spec)) if spec.stopping.kind == "none" else len(OPERATING_POINTS)
+    return len(spec.conditions) * min(left, len(OPERATING_POINTS))
+
+
 def images_per_sample(spec: StudySpec, method: str) -> tuple[float, float]:
     """The least and the most of the settings that are not searched with any one choice of those that are; the defaults first."""
     space = ArmSpace.of(spec, method)
@@ -182,7 +191,6 @@ def images_per_sample(spec: StudySpec, method: str) -> tuple[float, float]:
     return min(costs), max(costs)
 
 
-def _trained(spec: StudySpec, arms: Iterable[Arm], n_train: int) -> float:
-    """Images that one training of each arm pushes through networks in its steps."""
-    of_budget = spec.budget == "images"
-    return sum(spec.epochs * n_train * (1.0 if of_budget else images_per_sample(spec, arm.method)[0]) for arm in arms)
+def _trained(spec: StudySpec, arm: Arm, n_train: int) -> float:
+    """Images that one training of an arm pushes through networks in its steps."""
+    return spec.epochs * n_train * (1.0 if spec.budget == "images" else images_per_sample(spec, arm.method)[0])

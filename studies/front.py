@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,6 +16,8 @@ from rich.text import Text
 
 from studies.pareto import hypervolume, non_dominated
 from studies.screen import percent
+
+UNEQUAL: Final = "(budgets are unequal: methods are not comparable)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,13 +154,19 @@ def format_settings(settings: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value if isinstance(value := settings[name], str) else format(value, '.3g')}" for name in names)
 
 
-def render_front(info: FrontInfo) -> RenderableType:
-    """The fronts as terminal tables, one a condition, readable at 80 columns."""
+def render_front(info: FrontInfo, *, comparable: bool = True) -> RenderableType:
+    """The fronts as terminal tables, one a condition, readable at 80 columns.
+
+    Args:
+        info: of `collect_front`.
+        comparable: whether the searches of the methods had equal budgets; if not, what sets them side by side says so.
+    """
+    mark = "" if comparable else f" {UNEQUAL}"
     parts: list[RenderableType] = []
     for condition, arms in info.conditions.items():
         parts += [Text(f"condition {condition}", style="bold"), _condition_table(info, condition, arms)]
-        parts += [Text("hypervolume: " + ", ".join(f"{arm.method} {arm.hypervolume:.3f}" for arm in arms)), Text()]
-    parts.append(Text(_caption(info), style="dim"))
+        parts += [Text("hypervolume: " + ", ".join(f"{arm.method} {arm.hypervolume:.3f}" for arm in arms) + mark), Text()]
+    parts.append(Text(_caption(info, mark), style="dim"))
     return Group(*parts)
 
 
@@ -203,8 +211,8 @@ def _standard_error(accuracies: list[float], n: int) -> float:
     return 100 * math.sqrt(share * (1 - share) / n)
 
 
-def _caption(info: FrontInfo) -> str:
-    lines = ["Each method's non-dominated trials; * marks those that no method beats in this condition."]
+def _caption(info: FrontInfo, mark: str) -> str:
+    lines = [f"Each method's non-dominated trials; * marks those that no method beats in this condition.{mark}"]
     if info.objectives != ("val_accuracy", "val_ece"):
         accuracy, ece = objective_titles(info.objectives)
         lines.append(f"Chosen, and sorted, by {accuracy}; then {ece}.")

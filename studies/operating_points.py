@@ -3,6 +3,8 @@
 knee                           of the front of all methods of the condition
 accurate_and_calibrated        the most accurate with an ECE under a bound
 no_worse_than_cross_entropy    of the method that in every condition is at least as good as plain training in both objectives
+
+They are decided over all finished trials of the compared arms, and with `confirm.operating_points` they are then confirmed.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from studies.pareto import non_dominated
 Row = Mapping[str, Any]  # of table trials
 
 OPERATING_POINTS: Final = ("knee", "accurate_and_calibrated", "no_worse_than_cross_entropy")
+OPERATING_ROLES: Final = ("condition_knee", *OPERATING_POINTS[1:])  # in `chosen_as`, where `knee` alone is that of an arm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +44,21 @@ class OperatingPoint:
     trial_id: str | None
     reason: str
 
+    @property
+    def role(self) -> str:
+        """One of `OPERATING_ROLES`."""
+        return OPERATING_ROLES[OPERATING_POINTS.index(self.name)]
+
 
 @dataclass(frozen=True, kw_only=True)
-class _Candidate:
+class Candidate:
+    """A finished trial of the search.
+
+    Attributes:
+        condition, method, trial_id: as in table `trials`.
+        accuracy, ece: the study's objectives, on validation images; finite.
+    """
+
     condition: str
     method: str
     trial_id: str
@@ -55,7 +70,8 @@ class _Candidate:
         """Smallest for the most accurate, of those for the best calibrated."""
         return -self.accuracy, self.ece
 
-    def no_worse_than(self, other: _Candidate) -> bool:
+    def no_worse_than(self, other: Candidate) -> bool:
+        """In both objectives."""
         return self.accuracy >= other.accuracy and self.ece <= other.ece
 
     def __str__(self) -> str:
@@ -67,36 +83,50 @@ def operating_points(
 ) -> list[OperatingPoint]:
     """The operating points of a study, by condition as the rows have them, then `no_worse_than_cross_entropy`.
 
-    Only complete trials of phase search count, without those of random search; where some were chosen for confirmation, only these, so that
-    every recommended trial was confirmed. Whatever is equally good is decided by the order of rows.
+    All complete trials of phase search count, confirmed or not, but for those of random search.
 
     Args:
         search_rows: of table trials.
         objectives: an accuracy, up, and an ECE, down, of validation images.
-        max_ece: the largest ECE of `accurate_and_calibrated`.
-        reference: the method that `no_worse_than_cross_entropy` compares with: its most accurate trial of each condition.
+        max_ece, reference: as in `recommend`.
     """
     rows = [row for row in search_rows if row["phase"] == "search" and row["sampler"] != "random"]
     complete = [row for row in rows if row["state"] == "complete"]
-    confirmed = [row for row in complete if row["chosen_as"]]
-    conditions: dict[str, list[_Candidate]] = {row["condition"]: [] for row in rows}
-    for row in confirmed or complete:
-        if (found := _candidate(row, objectives)) is not None:
-            conditions[found.condition].append(found)
+    candidates = [found for row in complete if (found := _candidate(row, objectives)) is not None]
+    conditions = list(dict.fromkeys(row["condition"] for row in rows))
+    return recommend(candidates, conditions=conditions, max_ece=max_ece, reference=reference)
+
+
+def recommend(
+    candidates: Iterable[Candidate], *, conditions: Sequence[str], max_ece: float, reference: str = "cross_entropy"
+) -> list[OperatingPoint]:
+    """The operating points among these trials, by condition, then `no_worse_than_cross_entropy`.
+
+    Of equally good trials it is the first by name, so that the order they come in makes no difference.
+
+    Args:
+        candidates: of all methods.
+        conditions: of the study, also those without a candidate.
+        max_ece: the largest ECE of `accurate_and_calibrated`.
+        reference: the method that `no_worse_than_cross_entropy` compares with: its most accurate trial of each condition.
+    """
+    by_condition: dict[str, list[Candidate]] = {condition: [] for condition in conditions}
+    for found in sorted(candidates, key=lambda found: found.trial_id):
+        by_condition[found.condition].append(found)
     points: list[OperatingPoint] = []
-    for condition, members in conditions.items():
+    for condition, members in by_condition.items():
         points += [_knee(condition, members), _accurate_and_calibrated(condition, members, max_ece)]
-    return points + _no_worse_than(conditions, reference)
+    return points + _no_worse_than(by_condition, reference)
 
 
-def _candidate(row: Row, objectives: tuple[str, str]) -> _Candidate | None:
+def _candidate(row: Row, objectives: tuple[str, str]) -> Candidate | None:
     accuracy, ece = (row[name] for name in objectives)
     if accuracy is None or ece is None or not (math.isfinite(accuracy) and math.isfinite(ece)):
         return None
-    return _Candidate(condition=row["condition"], method=row["method"], trial_id=row["trial_id"], accuracy=accuracy, ece=ece)
+    return Candidate(condition=row["condition"], method=row["method"], trial_id=row["trial_id"], accuracy=accuracy, ece=ece)
 
 
-def _point(name: str, found: _Candidate, reason: str) -> OperatingPoint:
+def _point(name: str, found: Candidate, reason: str) -> OperatingPoint:
     return OperatingPoint(name=name, condition=found.condition, method=found.method, trial_id=found.trial_id, reason=reason)
 
 
@@ -104,7 +134,7 @@ def _none(name: str, condition: str | None, reason: str) -> OperatingPoint:
     return OperatingPoint(name=name, condition=condition, method=None, trial_id=None, reason=reason)
 
 
-def _knee(condition: str, members: Sequence[_Candidate]) -> OperatingPoint:
+def _knee(condition: str, members: Sequence[Candidate]) -> OperatingPoint:
     if not members:
         return _none("knee", condition, "no finished trial")
     accuracy, ece = (np.array([getattr(found, name) for found in members]) for name in ("accuracy", "ece"))
@@ -113,7 +143,7 @@ def _knee(condition: str, members: Sequence[_Candidate]) -> OperatingPoint:
     return _point("knee", found, f"the knee of the front of all methods, which has {len(front)} of {len(members)} trials")
 
 
-def _accurate_and_calibrated(condition: str, members: Sequence[_Candidate], max_ece: float) -> OperatingPoint:
+def _accurate_and_calibrated(condition: str, members: Sequence[Candidate], max_ece: float) -> OperatingPoint:
     name = "accurate_and_calibrated"
     if not members:
         return _none(name, condition, "no finished trial")
@@ -125,18 +155,18 @@ def _accurate_and_calibrated(condition: str, members: Sequence[_Candidate], max_
     return _point(name, min(calibrated, key=lambda found: found.order), reason)
 
 
-def _no_worse_than(conditions: Mapping[str, Sequence[_Candidate]], reference: str) -> list[OperatingPoint]:
+def _no_worse_than(conditions: Mapping[str, Sequence[Candidate]], reference: str) -> list[OperatingPoint]:
     """One point a condition, all of one method, or one that says why there is none."""
     name = "no_worse_than_cross_entropy"
     if not conditions:
         return [_none(name, None, "no finished trial")]
-    plain: dict[str, _Candidate] = {}
+    plain: dict[str, Candidate] = {}
     for condition, members in conditions.items():
         of_reference = [found for found in members if found.method == reference]
         if not of_reference:
             return [_none(name, None, f"condition {condition} has no finished trial of {reference} to compare with")]
         plain[condition] = min(of_reference, key=lambda found: found.order)
-    qualified: list[list[_Candidate]] = []
+    qualified: list[list[Candidate]] = []
     for method in dict.fromkeys(found.method for members in conditions.values() for found in members if found.method != reference):
         good = [
             [found for found in members if found.method == method and found.no_worse_than(plain[condition])]

@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from rich.text import Text
 
 from bsd_core.errors import DataError, StorageError, one_line
 from studies import cluster
-from studies.confirm import ChosenTrial, ConfirmPhase, already_chosen, choose_trials, chosen_event
+from studies.budgets import collect_budgets, few_trials
+from studies.confirm import ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
 from studies.front import collect_front, render_front
 from studies.halving import ParetoHalving
@@ -183,7 +185,8 @@ class _Trainings:
         phase = ConfirmPhase(self.spec, chosen)
         title = f"{self.run.study}, confirmed on test"
         progress = StudyProgress(title, phase.wanted, epochs=self.spec.epochs, slots=self.slots, points="test")
-        self._run(phase, progress, earlier, data=ready.data, settings=ready.settings, test=ready.test, notes=_few_points(self.spec, chosen))
+        notes = _few_points(self.spec, earlier)
+        self._run(phase, progress, earlier, data=ready.data, settings=ready.settings, test=ready.test, notes=notes)
         return phase
 
     def _run(
@@ -215,13 +218,13 @@ class _Trainings:
             view.stop()
 
 
-def _few_points(spec: StudySpec, chosen: list[ChosenTrial]) -> list[str]:
-    """What to say where an arm cannot give as many points as are wanted because too few of its trials finished."""
-    assert spec.confirm is not None
-    if spec.trials < spec.confirm.at_most and spec.confirm.points == "front":
-        return [f"confirm.at_most is {spec.confirm.at_most}, but an arm has {spec.trials} trials: what they give is confirmed."]
-    without = [arm.name for arm in spec.compared_arms if arm not in {trial.arm for trial in chosen}]
-    return [f"No trial of {', '.join(without)} finished, so nothing of it is confirmed."] if without else []
+def _few_points(spec: StudySpec, events: list[Event]) -> list[str]:
+    """What to say where arms cannot give as many settings as are wanted because too few of their trials finished."""
+    arm_of = {event["trial_id"]: event["arm"] for event in events if event["event"] == "suggest" and event["phase"] == "search"}
+    complete = {event["trial_id"] for event in events if event["event"] == "end" and event["state"] == "complete"}
+    n_finished = Counter(arm for trial_id, arm in arm_of.items() if trial_id in complete)
+    note = few_trials(spec, {arm.name: n_finished[arm.name] for arm in spec.compared_arms})
+    return [note] if note else []
 
 
 def _replayed_confirm(spec: StudySpec, events: list[Event]) -> ConfirmPhase | None:
@@ -307,7 +310,8 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     """Print the fronts and what was confirmed, draw the fronts, write the statistics, and say where everything is."""
     arms = [arm.name for arm in run.spec().compared_arms]
     info = collect_front(tables.trials, tables.evaluations, arms=arms)
-    console.print(render_front(info))
+    equal = collect_budgets(tables.trials.to_pylist(), run.spec()).search_equal
+    console.print(render_front(info, comparable=equal))
     console.print()
     robustness = collect_robustness(tables.trials, arms=arms)
     if robustness:

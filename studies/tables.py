@@ -45,7 +45,11 @@ TRIALS: Final = _schema(
     model=(_TEXT, "network"),
     trial_id=(_TEXT, "unique within the run"),
     trial_number=(_INT, "within arm and phase, from 0, in the order of suggestion"),
-    chosen_as=(_TEXT, "of search trials that are confirmed: best_accuracy, knee, best_ece or front, by validation values; null otherwise"),
+    chosen_as=(
+        _TEXT,
+        "of search trials that are confirmed, by validation values: best_accuracy, knee, best_ece or front of its arm; among all methods "
+        "condition_knee, accurate_and_calibrated or no_worse_than_cross_entropy; null otherwise",
+    ),
     confirms=(_TEXT, "of confirm trials: the search trial whose settings were trained again; null otherwise"),
     replicate=(
         _INT,

@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from studies.front import UNEQUAL
 from studies.report.confirmed import plain_table, with_interval
 from studies.screen import say, short_path
 
@@ -27,6 +28,8 @@ def print_operating_points(console: Console, document: Numbers, run: Path) -> No
     """The operating points by condition, each with its command on a line of its own, unbroken so that it can be copied."""
     points = document["operating_points"]
     console.print(Text("operating points, chosen by validation values", style="bold"))
+    if not document["budgets"]["search_equal"]:
+        console.print(Text(UNEQUAL))
     for condition in dict.fromkeys(point["condition"] for point in points):
         members = [point for point in points if point["condition"] == condition]
         console.print(Text("all conditions" if condition is None else f"condition {condition}"))
@@ -45,9 +48,13 @@ def _indented(text: str) -> Padding:
 
 
 def _confirmed(point: Numbers) -> str:
-    if point["test_accuracy"] is None:
+    confirmed_as = point["confirmed_as"]
+    if confirmed_as is None:
         return "not confirmed"
-    return f"on test: accuracy {with_interval(point['test_accuracy'])} %, ECE {with_interval(point['test_ece'])} %"
+    same = "" if confirmed_as == point["trial_id"] else f"; {confirmed_as} was confirmed, which has the same settings"
+    if point["test_accuracy"] is None:
+        return f"on test: no training has finished{same}"
+    return f"on test: accuracy {with_interval(point['test_accuracy'])} %, ECE {with_interval(point['test_ece'])} %{same}"
 
 
 def render_winners_curse(document: Numbers) -> RenderableType:

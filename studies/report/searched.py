@@ -8,6 +8,7 @@ from typing import Any, Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from studies.front import UNEQUAL
 from studies.report.confirmed import plain_table, with_interval
 
 Numbers = Mapping[str, Any]  # parts of the document
@@ -22,7 +23,7 @@ def render_hypervolumes(document: Numbers) -> RenderableType:
     random = any(arm["sampler"] == "random" for arm in document["budgets"]["arms"])
     table = plain_table()
     table.add_column("hypervolume", ratio=1, overflow="fold")
-    for title in ["search,\nvalidation"] + ["random\nsearch"] * random + ["confirmed,\ntest"]:
+    for title in ["search,\nvalidation"] + ["random\nsearch"] * random + ["confirmed,\ntest", "set-\ntings"]:
         table.add_column(title, justify="right", no_wrap=True)
     for condition in dict.fromkeys(arm["condition"] for arm in arms):
         table.add_row(Text(f"condition {condition}"))
@@ -30,11 +31,14 @@ def render_hypervolumes(document: Numbers) -> RenderableType:
             front = confirmed[arm["arm"]]
             cells = [_final(search[arm["arm"]])] + [_final(search.get(f"{arm['arm']}/random"))] * random
             seeds = with_interval(front and front["hypervolume"], scale=1, digits=3)
-            table.add_row(Text(f"  {arm['method']}"), *cells, seeds)
+            table.add_row(Text(f"  {arm['method']}"), *cells, seeds, f"{front['n_settings']}" if front else "-")
     caption = (
         "Area that a front dominates as seen from accuracy 0 and ECE 1, so at most 1. search: one training a setting. ±: half of the 95 % "
-        "interval over fresh seeds of the confirmed settings."
+        "interval over fresh seeds. settings: that the confirmed area rests on, those of operating points alone left out; more settings "
+        "can only have more area, so areas of unequal numbers are not comparable."
     )
+    if not document["budgets"]["equal"]:
+        caption += f"\n{UNEQUAL}"
     return Group(table, Text(caption, style="dim"))
 
 

@@ -9,12 +9,14 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from studies.operating_points import OPERATING_ROLES
 from studies.statistics.seeds import SeedSummary, summarise
 from studies.tables import TRIALS
 
 Row = Mapping[str, Any]  # of table trials
 
-ROLES: Final = ("best_accuracy", "knee", "best_ece", "front")
+ARM_ROLES: Final = ("best_accuracy", "knee", "best_ece", "front")
+ROLES: Final = (*ARM_ROLES, *OPERATING_ROLES)
 METRICS: Final = (
     *(
         field.name
@@ -45,6 +47,11 @@ class ConfirmedPoint:
     roles: tuple[str, ...]
     settings: dict[str, Any]
     trainings: list[Row]
+
+    @property
+    def chosen_in_arm(self) -> bool:
+        """Whether its arm gave it, as every arm does; else only an operating point names it."""
+        return any(role in ARM_ROLES for role in self.roles)
 
     @property
     def finished(self) -> list[Row]:
@@ -100,13 +107,18 @@ def confirmed_points(trials: Iterable[Row], *, arms: Sequence[str]) -> list[Conf
             method=row["method"],
             condition=row["condition"],
             roles=tuple(row["chosen_as"].split(", ")),
-            settings={name.removeprefix("param_"): value for name, value in row.items() if name.startswith("param_") and value is not None},
+            settings=settings_of(row),
             trainings=trainings.get(row["trial_id"], []),
         )
         for row in rows
         if row["phase"] == "search" and row["chosen_as"] is not None
     ]
     return sorted(points, key=lambda point: (arms.index(point.arm), min(map(ROLES.index, point.roles))))
+
+
+def settings_of(row: Row) -> dict[str, Any]:
+    """The hyperparameters of a trial, by name."""
+    return {name.removeprefix("param_"): value for name, value in row.items() if name.startswith("param_") and value is not None}
 
 
 def summarise_point(point: ConfirmedPoint, corruptions: Mapping[str, Mapping[str, float]]) -> ConfirmedSummary:

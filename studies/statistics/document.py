@@ -25,7 +25,15 @@ from studies.run_folder import RunFolder, write_atomically
 from studies.spec import StudySpec
 from studies.statistics.audit import audit_summary
 from studies.statistics.comparisons import LEVEL, MethodComparison, StoredPredictions, compare_methods, rank_methods
-from studies.statistics.confirmed import ConfirmedPoint, ConfirmedSummary, Row, confirmed_points, corruption_accuracies, summarise_point
+from studies.statistics.confirmed import (
+    ConfirmedPoint,
+    ConfirmedSummary,
+    Row,
+    confirmed_points,
+    corruption_accuracies,
+    settings_of,
+    summarise_point,
+)
 from studies.statistics.fronts import anytime_hypervolume, attainment, fronts_of_seeds, hypervolume_over_seeds
 from studies.statistics.importance import importances
 from studies.statistics.seeds import summarise
@@ -54,7 +62,8 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
             `_confirmed_front`.
         winners_curse: `WinnersCurse`.
         importance: by arm and objective, None where trials are too few, else by setting.
-        operating_points: `OperatingPoint`, with `test_accuracy` and `test_ece` over seeds if confirmed, else None.
+        operating_points: `OperatingPoint`; `confirmed_as`, the chosen trial that has its settings, usually itself; and the `test_accuracy`
+            and `test_ece` of that over seeds. None where it was not confirmed.
         audit: by arm, `AuditSummary`; None without early stopping.
 
     Raises:
@@ -165,11 +174,13 @@ def _search_front(rows: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
 
 
 def _confirmed_front(points: Sequence[ConfirmedPoint], spec: StudySpec) -> dict[str, Any] | None:
-    """`objectives`, `attainment` by percentage of seeds, and `hypervolume` over seeds, of the arm's points together on test images.
+    """`objectives`, `attainment` by percentage of seeds, and `hypervolume` over seeds, of `n_settings` of the arm together on test images.
 
+    These are the points that the arm itself gave. What only the operating points named is left out: it would favour the arms they name.
     Replicates that not all points have come to, as in an unfinished run, are left out. None where none is left or nothing was measured.
     """
     objectives = tuple(name.replace("val_", "test_", 1) for name in spec.targets)
+    points = [point for point in points if point.chosen_in_arm]
     trainings = [row for point in points for row in point.trainings]
     whole = {row["replicate"] for row in trainings if sum(row["replicate"] == other["replicate"] for other in trainings) == len(points)}
     rows = [row for row in trainings if row["replicate"] in whole]
@@ -180,6 +191,7 @@ def _confirmed_front(points: Sequence[ConfirmedPoint], spec: StudySpec) -> dict[
         "objectives": objectives,
         "attainment": attainment(sets),
         "hypervolume": summarise(hypervolume_over_seeds(sets)),
+        "n_settings": len(points),
     }
 
 
@@ -192,10 +204,13 @@ def _importance(searched: Sequence[Row], spec: StudySpec) -> dict[str, Any]:
 
 def _operating_points(searched: Sequence[Row], spec: StudySpec, summaries: Sequence[ConfirmedSummary]) -> list[dict[str, Any]]:
     """By condition, in the order of the study; what is about all conditions and missing comes last."""
-    known = {summary.trial_id: summary.metrics for summary in summaries if summary.n_finished}
+    trained = {row["trial_id"]: (row["arm"], settings_of(row)) for row in searched}
     points = operating_points(searched, objectives=spec.targets, max_ece=(spec.confirm or Confirm()).max_ece)
     order = [*(condition.name for condition in spec.conditions), None]
-    return [
-        as_json(point) | {metric: as_json(known.get(point.trial_id or "", {}).get(metric)) for metric in ("test_accuracy", "test_ece")}
-        for point in sorted(points, key=lambda point: order.index(point.condition))
-    ]
+    found = []
+    for point in sorted(points, key=lambda point: order.index(point.condition)):
+        same = [summary for summary in summaries if (summary.arm, summary.settings) == trained.get(point.trial_id or "")]  # one at most
+        metrics = same[0].metrics if same and same[0].n_finished else {}
+        confirmed = {"confirmed_as": same[0].trial_id if same else None}
+        found.append(as_json(point) | confirmed | {metric: as_json(metrics.get(metric)) for metric in ("test_accuracy", "test_ece")})
+    return found

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import moocore
 import numpy as np
 
+from studies.charged import charged, charged_epochs
 from studies.pareto import costs, hypervolume
 
 Row = Mapping[str, Any]  # of table trials
@@ -81,8 +82,7 @@ class AnytimePoint(NamedTuple):
 
     Attributes:
         n_trials: that had ended, failed and stopped ones too.
-        train_seconds: they took together.
-        epochs: they trained together; an audited trial counts with all of its epochs.
+        train_seconds, epochs: they trained together; of an audited trial what it had trained when it was stopped.
         hypervolume: of the finished ones, as seen from accuracy 0 and ECE 1.
     """
 
@@ -95,10 +95,12 @@ class AnytimePoint(NamedTuple):
 def anytime_hypervolume(search_rows: Iterable[Row], objectives: tuple[str, str]) -> list[AnytimePoint]:
     """Hypervolume of one arm's search after each of its trials, against what they cost.
 
-    Failed and stopped trials cost what they cost and add no point: their values are not those of a finished training.
+    Failed and stopped trials cost what they cost and add no point: their values are not those of a finished training. What an audited
+    trial trained beyond its stop is not charged, as in the ledger of budgets; its seconds are divided in proportion to its epochs.
 
     Args:
-        search_rows: of one arm, phase search, in order of completion.
+        search_rows: of one arm, phase search, by trial number. That is the order they ended in where an arm runs one trial at a time;
+            where it ran several, the curve may differ a little from what was seen.
         objectives: columns of an accuracy and an ECE of validation images.
     """
     points: list[AnytimePoint] = []
@@ -106,8 +108,8 @@ def anytime_hypervolume(search_rows: Iterable[Row], objectives: tuple[str, str])
     eces: list[float] = []
     seconds, epochs = 0.0, 0
     for n_trials, row in enumerate(search_rows, start=1):
-        seconds += row["train_seconds"] or 0.0  # null where a trial failed before it trained
-        epochs += row["epochs"] or 0
+        seconds += charged(row, "train_seconds")
+        epochs += charged_epochs(row)
         if (point := _point(row, objectives)) is not None:
             accuracies.append(point[0])
             eces.append(point[1])

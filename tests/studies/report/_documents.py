@@ -36,7 +36,8 @@ def make_statistics(
         changes: of the study.
     """
     values = VALUES if values is None else values
-    spec = make_spec(**{"methods": list(values), "conditions": list(conditions), "trials": 1, "confirm": {"seeds": 3}, **changes})
+    seeds = max(map(len, values.values()))
+    spec = make_spec(**{"methods": list(values), "conditions": list(conditions), "trials": 1, "confirm": {"seeds": seeds}, **changes})
     arms = [arm.name for arm in spec.compared_arms]
     events = make_events(*((arm, 0, 0.75, 0.1) for arm in arms))
     events.append(make_choice({(arm, 0): "best_accuracy, knee, best_ece" for arm in arms}))
