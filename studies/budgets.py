@@ -274,8 +274,9 @@ def _duration(seconds: float) -> str:
 
 
 def _caption(budgets: Mapping[str, Any], *, stopped: bool, confirmed: bool) -> str:
-    also = "failed and stopped trials" if stopped else "failed trials"
-    lines = [f"done: finished trials. epochs, images pushed through networks, time and seeds: of the search, {also} included. settings: searched."]
+    also = "failed and stopped ones" if stopped else "failed ones"
+    of_all = f"of all trials of the search, {also} included"
+    lines = [f"done: finished trials. epochs, images pushed through networks, time, seeds: {of_all}. settings: searched."]
     if confirmed:
         lines[0] += " confirmed: trainings with fresh seeds (of so many settings)."
     if budgets["equal"]:

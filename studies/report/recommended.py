@@ -53,7 +53,7 @@ def _confirmed(point: Numbers) -> str:
         return "not confirmed"
     same = "" if confirmed_as == point["trial_id"] else f"; {confirmed_as} was confirmed, which has the same settings"
     if point["test_accuracy"] is None:
-        return f"on test: no training has finished{same}"
+        return f"on test: no finished training{same}"
     return f"on test: accuracy {with_interval(point['test_accuracy'])} %, ECE {with_interval(point['test_ece'])} %{same}"
 
 

@@ -9,14 +9,17 @@ import pytest
 from bsd_core.errors import DataError
 from studies.confirm import ChosenTrial, ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.ledger import Event
+from studies.operating_points import OPERATING_POINTS, operating_points
 from studies.spec import StudySpec
-from tests.studies._dummies import make_end, make_events, make_spec, make_suggest
+from studies.tables import build_tables
+from tests.studies._dummies import CONSTANTS, make_end, make_events, make_spec, make_suggest
 
 BASE = {"conditions": ["none", "symmetric:0.4"], "trials": 4}
 
 
 def confirming(**confirm: Any) -> StudySpec:
-    return make_spec(**BASE, confirm=confirm)
+    """A study that confirms what its arms give, without operating points unless said."""
+    return make_spec(**BASE, confirm={"operating_points": False, **confirm})
 
 
 FRONT = [  # in bsd/none: most accurate 0, knee 1, best calibrated 2; 3 is beaten
@@ -76,6 +79,70 @@ def test_failed_stopped_and_random_trials_are_not_confirmed() -> None:
 def test_nothing_is_chosen_without_a_confirm_phase_or_a_finished_trial() -> None:
     assert choose_trials(make_spec(**BASE, confirm="none"), make_events(*FRONT)) == []
     assert choose_trials(confirming(), make_events(("bsd/none", 0, None, 0.0))) == []
+
+
+# --- operating points are confirmed, too
+
+RIVALS = [  # of all methods: most accurate cross_entropy 0, knee bsd 1, and bsd 2 the best calibrated; cross_entropy 1 is beaten
+    ("cross_entropy/none", 0, 0.92, 0.50),
+    ("cross_entropy/none", 1, 0.80, 0.30),
+    ("bsd/none", 0, 0.91, 0.40),
+    ("bsd/none", 1, 0.88, 0.10),
+    ("bsd/none", 2, 0.70, 0.04),
+]
+
+
+def chosen_roles(spec: StudySpec, events: list[Event]) -> list[tuple[str, str]]:
+    return [(trial.trial_id, ", ".join(trial.roles)) for trial in choose_trials(spec, events)]
+
+
+def test_what_operating_points_name_follows_the_points_of_its_arm() -> None:
+    spec = confirming(points="best_accuracy", operating_points=True)
+    assert chosen_roles(spec, make_events(*RIVALS)) == [
+        ("cross_entropy-none-0000", "best_accuracy, knee"),
+        ("bsd-none-0000", "best_accuracy"),
+        ("bsd-none-0001", "condition_knee"),
+        ("bsd-none-0002", "accurate_and_calibrated"),
+    ]
+    assert chosen_roles(confirming(points="best_accuracy", operating_points=True, max_ece=0.01), make_events(*RIVALS))[-1] == (
+        "bsd-none-0001",
+        "condition_knee",
+    )
+
+
+def test_what_is_chosen_already_only_gets_another_role() -> None:
+    events = make_events(*RIVALS, ("bsd/none", 3, 0.89, 0.2))  # on the front of its arm and no operating point
+    assert chosen_roles(confirming(at_most=4, operating_points=True), events)[1:] == [
+        ("cross_entropy-none-0001", "best_ece"),
+        ("bsd-none-0000", "best_accuracy"),
+        ("bsd-none-0001", "knee, condition_knee"),
+        ("bsd-none-0002", "best_ece, accurate_and_calibrated"),
+        ("bsd-none-0003", "front"),
+    ]
+
+
+def test_the_points_that_the_report_names_are_those_that_are_confirmed() -> None:
+    spec = make_spec(trials=3, confirm={"points": "best_accuracy", "max_ece": 0.1})
+    no_worse = [("bsd/none", 3, 0.93, 0.5), ("bsd/none", 4, 0.93, 0.45)]
+    events = make_events(*RIVALS, *no_worse)
+    confirmed = {trial.trial_id: trial.roles for trial in choose_trials(spec, events)}
+    rows = build_tables(events, CONSTANTS).trials.to_pylist()
+    points = operating_points(rows, objectives=spec.targets, max_ece=0.1)
+    assert {point.name for point in points if point.trial_id and point.role in confirmed[point.trial_id]} == set(OPERATING_POINTS)
+    assert confirmed["bsd-none-0004"] == ("best_accuracy", "no_worse_than_cross_entropy")
+
+
+def test_an_operating_point_that_repeats_a_chosen_setting_is_that_setting() -> None:
+    events = make_events(("bsd/none", 0, 0.9, 0.3), ("bsd/none", 1, 0.8, 0.02), params={"learning_rate": 0.1, "weight_decay": 5e-4})
+    assert chosen_roles(confirming(operating_points=True), events) == [
+        ("bsd-none-0000", "best_accuracy, knee, best_ece, condition_knee, accurate_and_calibrated")
+    ]
+
+
+def test_random_search_is_no_operating_point() -> None:
+    events = make_events(("bsd/none", 0, 0.6, 0.4), ("bsd/none/random", 0, 0.95, 0.0))
+    spec = make_spec(trials=4, confirm={}, baseline="random")
+    assert [trial_id for trial_id, _ in chosen_roles(spec, events)] == ["bsd-none-0000"]
 
 
 def chosen_trials(spec: StudySpec) -> list[ChosenTrial]:

@@ -143,7 +143,11 @@ def test_the_confirm_phase_is_told() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"points": "knee"}, "confirm every arm's knee x 3 fresh seeds = at most 6 trainings"),
+        (
+            {"points": "knee"},
+            "confirm every arm's knee and at most 2 operating points of the study x 3 fresh seeds = at most 12 trainings",
+        ),
+        ({"points": "knee", "operating_points": False}, "confirm every arm's knee x 3 fresh seeds = at most 6 trainings"),
         ({"at_most": 3}, "at most 2 of every arm's front (3 asked for, but an arm has only 2 trials: those are used) x 3 fresh seeds"),
         ({"train_on": "train+val"}, "12 trainings on training and validation images; only then"),
         ({"perturbations": ["rotate"], "images": 50}, "clean, 2 corruptions x 2 severities, 1 sequences of 31 frames in all (50 images)"),

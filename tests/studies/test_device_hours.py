@@ -8,7 +8,7 @@ import pytest
 
 from bsd_core.data.sources import SOURCES, load_source
 from bsd_core.data.sources.sizes import PUBLISHED_SIZES
-from studies.device_hours import Costs, DeviceHours, Sizes, Work, confirm_work, estimate, n_points, search_work
+from studies.device_hours import Costs, DeviceHours, Sizes, Work, confirm_work, estimate, n_operating_points, n_points, search_work
 from tests.studies._dummies import make_spec
 
 SIZES = Sizes(n_train=1000, n_val=200, n_test=300, image_shape=(1, 8, 8), n_classes=10)
@@ -82,6 +82,28 @@ def test_without_a_confirm_phase_there_is_nothing_to_do() -> None:
 )
 def test_points_are_no_more_than_there_can_be(changes: dict[str, Any], expected: int) -> None:
     assert n_points(make_spec(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"confirm": "none"}, 0),
+        ({"confirm": make_confirm(operating_points=False), "trials": 8}, 0),
+        ({"confirm": make_confirm(), "trials": 8}, 2 * 3),
+        ({"confirm": make_confirm(points="knee"), "trials": 2}, 2 * 2),  # one other trial of each of two methods
+        ({"confirm": make_confirm(), "trials": 2}, 0),  # all are confirmed already
+        ({"confirm": make_confirm(), "trials": 2, "stopping": "pareto_halving"}, 2 * 3),
+    ],
+)
+def test_operating_points_add_three_settings_a_condition_if_there_are_as_many(changes: dict[str, Any], expected: int) -> None:
+    assert n_operating_points(make_spec(conditions=["none", "symmetric:0.4"], **changes)) == expected
+
+
+def test_operating_points_are_counted_as_trainings_of_the_costliest_method() -> None:
+    """Two points of bsd and of cs_kd and three more of cs_kd, which pushes two images a sample, with five seeds each."""
+    work = confirm_work(make_spec(methods=["bsd", "cs_kd"], trials=8, epochs=2, confirm=make_confirm()), SIZES)
+    assert work.trainings == (2 * 2 + 3) * 5
+    assert work.trained == 5 * 2 * 1000 * (2 * 1 + 2 * 2 + 3 * 2)
 
 
 def test_seconds_are_counts_times_costs() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from studies.front import ArmFront, FrontInfo, Point, collect_front, format_settings, render_front
+from studies.front import UNEQUAL, ArmFront, FrontInfo, Point, collect_front, format_settings, render_front
 from studies.ledger import Event
 from studies.tables import build_tables
 from tests.studies._dummies import CONSTANTS, make_end, make_suggest, make_tables, render
@@ -176,6 +176,14 @@ def test_the_caption_says_how_sure_corrupted_means_are() -> None:
     text = " ".join(" ".join(render(render_front(make_front(arm)))).split())
     assert "corr.: means over 95 corrupted copies of 25 of them" in text
     assert "standard error can be up to 10.0 points" in text
+
+
+def test_with_unequal_budgets_what_sets_methods_side_by_side_says_so() -> None:
+    info = make_info(*TRIALS, arms=ARMS)
+    text = " ".join(" ".join(render(render_front(info, comparable=False))).split())
+    assert f"no method beats in this condition. {UNEQUAL}" in text
+    assert text.count(UNEQUAL) == 1 + len(info.conditions)
+    assert UNEQUAL not in " ".join(" ".join(render(render_front(info))).split())
 
 
 def test_the_caption_counts_images_and_failures() -> None:

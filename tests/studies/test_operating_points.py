@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from studies.operating_points import OPERATING_POINTS, OperatingPoint, operating_points
+from studies.operating_points import OPERATING_POINTS, OPERATING_ROLES, OperatingPoint, operating_points
+from studies.statistics.confirmed import ARM_ROLES
 
 OBJECTIVES = ("val_accuracy", "val_ece")
 NO_WORSE = "no_worse_than_cross_entropy"
+METHODS = ("cs_kd", "bsd", "cross_entropy")
 
 
 def make_row(trial_id: str, accuracy: float | None, ece: float | None, **changes: Any) -> dict[str, Any]:
@@ -111,15 +113,34 @@ def test_another_reference_can_be_compared_with() -> None:
     assert [point.trial_id for point in found if point.name == NO_WORSE] == ["bsd-none-0"]
 
 
-def test_only_confirmed_trials_are_recommended_where_some_were_confirmed() -> None:
+def test_trials_count_whether_they_were_confirmed_or_not() -> None:
     rows = [
-        make_row("cross_entropy-none-0", 0.6, 0.04),
-        make_row("bsd-none-0", 0.9, 0.01, chosen_as=None),
-        make_row("bsd-none-1", 0.7, 0.03, chosen_as="knee"),
+        make_row("cross_entropy-none-0", 0.95, 0.20),
+        make_row("cross_entropy-none-1", 0.94, 0.02, chosen_as=None),
+        make_row("bsd-none-0", 0.96, 0.30),
+        make_row("bsd-none-1", 0.955, 0.10, chosen_as=None),
     ]
-    assert {point.trial_id for point in operating_points(rows, objectives=OBJECTIVES, max_ece=0.05)} == {"bsd-none-1"}
-    rows = [row | {"chosen_as": None} for row in rows]
-    assert {point.trial_id for point in operating_points(rows, objectives=OBJECTIVES, max_ece=0.05)} == {"bsd-none-0"}
+    assert {point.name: point.trial_id for point in operating_points(rows, objectives=OBJECTIVES, max_ece=0.05)} == {
+        "knee": "bsd-none-1",
+        "accurate_and_calibrated": "cross_entropy-none-1",
+        NO_WORSE: "bsd-none-1",
+    }
+
+
+def test_the_order_of_trials_makes_no_difference() -> None:
+    """Of equally good trials the first by name is taken, so that a ledger and its tables recommend the same."""
+    rows = [make_row(f"{method}-{condition}-{n}", 0.9, 0.04) for method in METHODS for condition in ("none", "flip") for n in (0, 1)]
+    points = operating_points(rows, objectives=OBJECTIVES, max_ece=0.05)
+    again = operating_points(reversed(rows), objectives=OBJECTIVES, max_ece=0.05)
+    assert sorted(again, key=str) == sorted(points, key=str)
+    assert [point.trial_id for point in points if point.name == "knee"] == ["bsd-none-0", "bsd-flip-0"]
+
+
+def test_roles_cannot_be_taken_for_those_of_an_arm() -> None:
+    rows = [make_row("cross_entropy-none-0", 0.9, 0.04), make_row("bsd-none-0", 0.9, 0.04)]
+    roles = [point.role for point in operating_points(rows, objectives=OBJECTIVES, max_ece=0.05)]
+    assert roles == ["condition_knee", "accurate_and_calibrated", NO_WORSE] == list(OPERATING_ROLES)
+    assert not set(roles) & set(ARM_ROLES)
 
 
 @pytest.mark.parametrize("changes", [{"sampler": "random"}, {"phase": "confirm"}, {"state": "stopped"}, {"state": "failed"}])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from studies.front import UNEQUAL
 from studies.report.recommended import print_operating_points, render_winners_curse, retrain_command
 from tests.studies._dummies import make_events, make_spec, render
 from tests.studies.report._documents import make_document, make_statistics
@@ -48,6 +49,25 @@ def test_a_missing_point_says_why() -> None:
 def test_what_was_not_confirmed_is_said_to_be_so() -> None:
     lines = printed(make_document(make_events(("bsd/none", 0, 0.9, 0.1)), make_spec(methods=["bsd"])))
     assert "    not confirmed" in [line.rstrip() for line in lines]
+
+
+def test_a_point_whose_trainings_all_failed_says_so() -> None:
+    lines = printed(make_statistics({"bsd": (None, None)}))
+    assert "    on test: no finished training" in [line.rstrip() for line in lines]
+
+
+def test_a_repeat_of_a_confirmed_setting_names_what_was_confirmed() -> None:
+    document = make_statistics()
+    document["operating_points"][0]["confirmed_as"] = "bsd-none-0007"
+    text = " ".join(" ".join(printed(document)).split())
+    assert "on test: accuracy 81.2 ±3.1 %, ECE 11.0 ±2.5 %; bsd-none-0007 was confirmed, which has the same settings" in text
+
+
+def test_points_of_methods_with_unequal_budgets_are_marked() -> None:
+    assert UNEQUAL in printed(make_statistics(more=make_events(("bsd/none", 1, 0.5, 0.5))))[1]
+    assert UNEQUAL not in "".join(printed(make_statistics()))
+    unfinished = make_statistics(confirm={"seeds": 4})
+    assert (unfinished["budgets"]["equal"], UNEQUAL in "".join(printed(unfinished))) == (False, False)  # the search chose them
 
 
 def test_the_shrinkage_is_shown_in_points_with_its_interval() -> None:

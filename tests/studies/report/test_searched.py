@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from studies.front import UNEQUAL
 from studies.ledger import Event
 from studies.report.searched import render_audit, render_hypervolumes, render_importance
 from studies.statistics.document import as_json
@@ -24,14 +25,25 @@ def test_hypervolumes_of_search_random_search_and_confirmation_stand_side_by_sid
     document = make_statistics(baseline="random", more=make_twin("bsd", 0.5, 0.5))
     lines = render(render_hypervolumes(document))
     # 0.75 * 0.9 searched; 0.5 * 0.5 at random; 0.8 * 0.9, 0.81 * 0.89, 0.825 * 0.88 confirmed: mean 0.72230, half of 4.3027 * 0.0018.
-    assert rows_of(lines, "bsd") == [["bsd", "0.675", "0.250", "0.722", "±0.008"]]
+    assert rows_of(lines, "bsd") == [["bsd", "0.675", "0.250", "0.722", "±0.008", "1"]]
     assert rows_of(lines, "cs_kd")[0][:3] == ["cs_kd", "0.675", "-"]
 
 
 def test_without_a_baseline_or_confirmation_there_is_less_to_show() -> None:
     lines = render(render_hypervolumes(make_statistics({"bsd": (None,)})))
-    assert rows_of(lines, "bsd") == [["bsd", "0.675", "-"]]
+    assert rows_of(lines, "bsd") == [["bsd", "0.675", "-", "-"]]
     assert not any("random" in line for line in lines)
+
+
+def test_hypervolumes_of_unequal_budgets_are_marked() -> None:
+    document = make_statistics(more=make_events(("bsd/none", 1, 0.5, 0.5)))
+    assert UNEQUAL in " ".join(" ".join(render(render_hypervolumes(document))).split())
+    assert UNEQUAL not in " ".join(" ".join(render(render_hypervolumes(make_statistics()))).split())
+
+
+def test_the_area_says_on_how_many_settings_it_rests() -> None:
+    text = " ".join(" ".join(render(render_hypervolumes(make_statistics()))).split())
+    assert "more settings can only have more area, so areas of unequal numbers are not comparable" in text
 
 
 def shares(**values: tuple[float, float, float]) -> dict[str, Any]:

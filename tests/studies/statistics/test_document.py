@@ -179,6 +179,28 @@ def test_operating_points_bring_their_confirmed_values(tmp_path: Path) -> None:
     assert (calibrated["trial_id"], calibrated["test_ece"]) == (None, None)  # no ECE of at most 0.05
 
 
+def test_an_operating_point_finds_the_confirmed_repeat_of_its_setting(tmp_path: Path) -> None:
+    """Both trials of bsd have one setting: the second was confirmed, the first is the knee."""
+    events = make_events(*SEARCHED, params={"learning_rate": 0.1, "weight_decay": 5e-4})
+    choice = make_choice({("bsd/none", 1): "best_ece"})
+    points = collect([*events, choice, *make_confirmation("bsd/none", 1, 0, 0.7)], tmp_path)["operating_points"]
+    (knee,) = [point for point in points if point["name"] == "knee"]
+    assert (knee["trial_id"], knee["confirmed_as"], knee["test_accuracy"]["mean"]) == ("bsd-none-0000", "bsd-none-0001", 0.7)
+    (calibrated,) = [point for point in points if point["name"] == "accurate_and_calibrated"]
+    assert (calibrated["trial_id"], calibrated["confirmed_as"]) == (None, None)
+
+
+def test_what_only_an_operating_point_names_is_compared_by_no_role_and_adds_no_area(tmp_path: Path) -> None:
+    own = {("cross_entropy/none", 0): "best_accuracy", ("bsd/none", 0): "best_accuracy"}
+    more = {("bsd/none", 1): "condition_knee, accurate_and_calibrated"}
+    trained = [make_confirmation(arm, number, r, 0.8 - 0.1 * number, 0.2) for r in range(2) for arm, number in [*own, *more]]
+    document = collect([*make_events(*SEARCHED), make_choice(own | more), *(event for part in trained for event in part)], tmp_path)
+    assert document["confirmed"][-1]["roles"] == ["condition_knee", "accurate_and_calibrated"]
+    assert {pair["role"] for pair in document["comparisons"]} == {"best_accuracy"}
+    front = document["fronts"]["confirmed"]["bsd/none"]
+    assert (front["n_settings"], front["hypervolume"]["mean"]) == (1, pytest.approx(0.8 * 0.8))
+
+
 def test_operating_points_stand_in_the_order_of_the_studys_conditions(tmp_path: Path) -> None:
     spec = make_spec(conditions=["symmetric:0.4", "none"])
     events = make_events(*((f"{method}/{condition}", 0, 0.9, 0.1) for condition in ("none", "symmetric_40") for method in ("bsd", "cs_kd")))

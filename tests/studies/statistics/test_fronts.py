@@ -16,7 +16,7 @@ OBJECTIVES = ("val_accuracy", "val_ece")
 
 
 def make_row(accuracy: float | None, ece: float | None, *, state: str = "complete", **changes: Any) -> dict[str, Any]:
-    return {"val_accuracy": accuracy, "val_ece": ece, "state": state, "train_seconds": 2.0, "epochs": 4, **changes}
+    return {"val_accuracy": accuracy, "val_ece": ece, "state": state, "train_seconds": 2.0, "epochs": 4, "stopped_at": None, **changes}
 
 
 def make_confirmed(trial: str, replicate: int, accuracy: float | None, ece: float | None, *, state: str = "complete") -> dict[str, Any]:
@@ -101,6 +101,12 @@ def test_hypervolume_grows_with_finished_trials_and_cost_with_all() -> None:
     assert [point.train_seconds for point in curve] == [2.0, 2.0, 2.5, 4.5, 7.5]
     assert [point.epochs for point in curve] == [4, 4, 5, 9, 13]
     assert [point.hypervolume for point in curve] == pytest.approx([0.5 * 0.8] * 4 + [0.5 * 0.8 + 0.9 * 0.6 - 0.5 * 0.6])
+
+
+def test_an_audit_is_not_charged() -> None:
+    audited = make_row(None, None, state="stopped", stopped_at=1)  # 4 epochs in 2 seconds
+    (point,) = anytime_hypervolume([audited], OBJECTIVES)
+    assert (point.epochs, point.train_seconds) == (1, 0.5)
 
 
 def test_an_arm_without_trials_has_no_curve() -> None:
