@@ -9,8 +9,8 @@ Row = Mapping[str, Any]  # of table trials
 
 
 def audit_epochs(row: Row) -> int:
-    """Epochs that a trial trained beyond its stop; 0 of one that was not audited, or that failed before."""
-    return max(0, (row["epochs"] or 0) - row["stopped_at"]) if row["audited"] else 0
+    """Epochs that a trial trained beyond its stop: of an audited one, or of one whose audit failed."""
+    return 0 if row["stopped_at"] is None else max(0, (row["epochs"] or 0) - row["stopped_at"])
 
 
 def charged_epochs(row: Row) -> int:

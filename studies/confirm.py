@@ -200,6 +200,12 @@ class ConfirmPhase:
                 )
                 numbers[trial.arm.name] += 1
         self.wanted: dict[str, int] = dict(numbers)  # trainings by arm
+        self._finished: Counter[str] = Counter()
+
+    @property
+    def without_result(self) -> list[str]:
+        """Arms of which settings were trained, but no training finished."""
+        return [arm for arm in self.wanted if not self._finished[arm]]
 
     @property
     def done(self) -> bool:
@@ -217,7 +223,7 @@ class ConfirmPhase:
     def finish(self, suggestion: Suggestion, end: Mapping[str, Any]) -> Outcome:
         """A training ended."""
         self._running.discard(suggestion.trial_id)
-        return _outcome(end)
+        return self._count(suggestion, end)
 
     def give_back(self, suggestion: Suggestion) -> None:
         """The process of a training died: hand it out again."""
@@ -229,7 +235,12 @@ class ConfirmPhase:
         ended = {event["trial_id"]: event for event in events if event["event"] == "end"}
         finished = [suggestion for suggestion in self._waiting if suggestion.trial_id in ended]
         self._waiting = deque(suggestion for suggestion in self._waiting if suggestion.trial_id not in ended)
-        return [(suggestion.arm.name, _outcome(ended[suggestion.trial_id])) for suggestion in finished]
+        return [(suggestion.arm.name, self._count(suggestion, ended[suggestion.trial_id])) for suggestion in finished]
+
+    def _count(self, suggestion: Suggestion, end: Mapping[str, Any]) -> Outcome:
+        outcome = _outcome(end)
+        self._finished[suggestion.arm.name] += not outcome.failed
+        return outcome
 
 
 def _outcome(end: Mapping[str, Any]) -> Outcome:

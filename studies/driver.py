@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from studies.halving import ParetoHalving
 from studies.ledger import Event, Ledger
@@ -60,7 +60,8 @@ class StudyDriver:
         self._predictions, self._halving = predictions, halving
         self._suggestions: dict[str, Suggestion] = {}  # by Tune's id of the trial
         self._ends: dict[str, Event] = {}
-        self._deaths: Counter[str] = Counter()  # by our id: processes that a trial lost for good
+        self._deaths: Counter[str] = Counter()  # by our id: processes that a trial lost
+        self._spent: dict[str, Event] = {}  # by Tune's id: what a running trial has come to
 
     def replay(self, events: list[Event]) -> None:
         """Take in an earlier process's ledger."""
@@ -119,6 +120,7 @@ class StudyDriver:
             rows = [{name: value for name, value in epoch.items() if name not in left_out} for epoch in epochs]
             self.ledger.append({"event": "epochs", "trial_id": suggestion.trial_id, "rows": rows})
         for epoch in epochs:
+            self._spend(tune_id, epoch)
             self.progress.epoch(suggestion.trial_id, epoch)
             if self._falls_behind(suggestion, epoch):
                 self._write_end(tune_id, suggestion, stopped_end(epoch))
@@ -127,6 +129,13 @@ class StudyDriver:
             self._write_end(tune_id, suggestion, end)
         self.view.update()
         return False
+
+    def _spend(self, tune_id: str, epoch: Event) -> None:
+        """Keep count for a trial whose process will not come to tell."""
+        spent = self._spent.setdefault(tune_id, {"train_seconds": 0.0, "images_seen": 0})
+        spent |= {"epochs": epoch["epoch"], "total_epochs": epoch.get("epochs")}
+        spent["train_seconds"] += epoch["seconds"]
+        spent["images_seen"] += epoch["images_seen"]
 
     def _falls_behind(self, suggestion: Suggestion, epoch: Event) -> bool:
         """Whether it ends here; an audited trial runs on."""
@@ -140,7 +149,7 @@ class StudyDriver:
             print(f"{suggestion.trial_id} failed:\n{details}", flush=True)  # to run.log
         stopped_at = None if self._halving is None else self._halving.stopped_at(suggestion.arm.name, suggestion.number)
         if stopped_at is not None:
-            end |= {"audited": end["state"] != "stopped", "state": "stopped", "stopped_at": stopped_at}
+            end |= {"audited": end["state"] == "complete", "state": "stopped", "stopped_at": stopped_at}
         self.ledger.append(end, sync=True)
         self._ends[tune_id] = end
 
@@ -148,17 +157,20 @@ class StudyDriver:
         """Tune is done with a trial; its end, if it had one, is in the ledger by now."""
         suggestion = self._suggestions.pop(tune_id)
         if tune_id not in self._ends:
-            # Tune retries a process that dies while it trains, but not one that dies between two trials; so we do, too.
+            # Tune itself retries nothing: it would not retry a process that dies between two trials, and the two would multiply.
             self._deaths[suggestion.trial_id] += died
-            if died and self._deaths[suggestion.trial_id] <= _RETRIES:
+            if died and self._deaths[suggestion.trial_id] <= MAX_RETRIES:
+                self._spent.pop(tune_id, None)
                 self.source.give_back(suggestion)
                 self.progress.drop(suggestion.trial_id)
                 self.view.note(f"{suggestion.trial_id}: its process died; it starts again")
                 return
             reason = "the trial's process died or could not start, more often than it may" if died else "the trial ended without a result"
-            end = {"event": "end", "trial_id": suggestion.trial_id, **_NO_RESULT, "error": f"{reason}; see run.log"}
+            spent = _NO_RESULT | self._spent.get(tune_id, {})
+            end = {"event": "end", "trial_id": suggestion.trial_id, **spent, "error": f"{reason}; see run.log"}
             self._write_end(tune_id, suggestion, end)
         end = self._ends.pop(tune_id)
+        self._spent.pop(tune_id, None)
         outcome = self.source.finish(suggestion, end)
         self._show_end(suggestion.trial_id, suggestion.arm.name, outcome)
         if outcome.failed:
@@ -191,5 +203,5 @@ def trial_task(suggestion: Suggestion) -> dict[str, Any]:
     }
 
 
-_RETRIES = 3
+MAX_RETRIES: Final = 3  # of a trial whose process died; expected failures do not kill it
 _NO_RESULT: Event = {"state": "failed", "epochs": 0, "train_seconds": 0.0, "metrics": {}, "evaluations": [], "reliability": []}

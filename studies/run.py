@@ -178,11 +178,15 @@ class _Trainings:
         """Choose, write the choice down, open the test split, and train what was chosen."""
         earlier = read_ledger(self.run.ledger).events
         chosen = already_chosen(self.spec, earlier)
-        ready = prepare_confirm(self.spec, prepared)
+        new = chosen is None
         if chosen is None:
             chosen = choose_trials(self.spec, earlier)
-            self.ledger.append(chosen_event(chosen, test_fingerprint=ready.test.fingerprint), sync=True)
         phase = ConfirmPhase(self.spec, chosen)
+        if not chosen:  # then the test split stays closed
+            return phase
+        ready = prepare_confirm(self.spec, prepared)
+        if new:
+            self.ledger.append(chosen_event(chosen, test_fingerprint=ready.test.fingerprint), sync=True)
         title = f"{self.run.study}, confirmed on test"
         progress = StudyProgress(title, phase.wanted, epochs=self.spec.epochs, slots=self.slots, points="test")
         notes = _few_points(self.spec, earlier)
@@ -228,10 +232,13 @@ def _few_points(spec: StudySpec, events: list[Event]) -> list[str]:
 
 
 def _replayed_confirm(spec: StudySpec, events: list[Event]) -> ConfirmPhase | None:
-    """The confirm phase as an earlier process left it; None if it had not begun."""
-    chosen = None if spec.confirm is None else already_chosen(spec, events)
-    if chosen is None:
+    """The confirm phase as an earlier process left it; None if it is still to begin."""
+    if spec.confirm is None:
         return None
+    chosen = already_chosen(spec, events)
+    if chosen is None and choose_trials(spec, events):
+        return None
+    chosen = chosen or []
     phase = ConfirmPhase(spec, chosen)
     phase.replay(events)
     return phase
@@ -284,7 +291,12 @@ def _conclude(
     if short:
         gave_up = f"{', '.join(short)} gave up after {search.spec.trials} failed trials"
         say(console, f"Budgets are NOT equal: {gave_up}. See `error` in trials.parquet.")
-    return FAILED if short else DONE
+    without = confirm.without_result if confirm is not None else []
+    if without:
+        say(console, f"No training of {', '.join(without)} came through with a fresh seed: see `error` in trials.parquet.")
+    if confirm is not None and not confirm.wanted:
+        say(console, "Nothing could be confirmed, since no trial finished; the test split stayed closed.")
+    return FAILED if short or without else DONE
 
 
 def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables | None:

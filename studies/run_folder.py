@@ -98,7 +98,10 @@ class RunFolder:
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file}: not readable ({one_line(error, limit=100)}).") from error
-        return check_spec(parse_yaml(text, where=str(file)), where=str(file))
+        document = parse_yaml(text, where=str(file))
+        if isinstance(document, dict):  # a run from before there was a confirm phase does not get one when it is resumed
+            document.setdefault("confirm", "none")
+        return check_spec(document, where=str(file))
 
     def provenance(self) -> dict[str, Any]:
         """What made this run; empty if it never got that far."""

@@ -289,11 +289,11 @@ class StudySearch:
             DataError: a trial is of an arm, or lacks a setting or an objective, of this study.
         """
         events = list(events)
-        ended = {event["trial_id"]: end_outcome(event, self.spec.targets) for event in events if event["event"] == "end"}
+        ended = {event["trial_id"]: event for event in events if event["event"] == "end"}
         suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest" and event["phase"] == "search"}
         outcomes = []
         for trial_id, event in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
-            outcome = ended.get(trial_id)
+            outcome = end_outcome(ended[trial_id], self.spec.targets) if trial_id in ended else None
             if event["arm"] not in self.arms or not set(self.arms[event["arm"]].space.searched) <= set(event["params"]):
                 raise DataError(f"The ledger's trial {trial_id} does not belong to this study: was study.yaml changed? Start a new run.")
             self.arms[event["arm"]].replay(event["trial_number"], event["params"], outcome)

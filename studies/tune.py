@@ -19,8 +19,6 @@ from studies.driver import StudyDriver
 from studies.trial import run_trial
 from studies.trial_data import SearchData, TestData, TrialSettings
 
-_RETRIES = 3  # of a trial whose process died; expected failures do not raise
-
 
 class _Stateless:
     """Pickles to an empty shell and is never copied: snapshots of Tune must not hold the driver."""
@@ -110,7 +108,6 @@ def run_trials(
             storage_path=str(folder.resolve()),
             verbose=0,
             stop=LedgerStopper(driver),
-            failure_config=tune.FailureConfig(max_failures=_RETRIES),
         ),
     )
     tuner.fit()

@@ -260,6 +260,8 @@ def test_a_trial_that_ends_without_a_result_is_a_failure_so_that_the_study_does_
     bench.driver.receive("t0", bench.message("t0", epochs=[1], end=False))
     bench.driver.complete("t0", died=False)
     assert [event["event"] for event in bench.events] == ["suggest", "epochs", "end"]
+    end = bench.events[-1]
+    assert (end["epochs"], end["images_seen"], end["train_seconds"]) == (1, 100, 0.25)  # what it spent is known
     assert bench.events[-1]["error"] == "the trial ended without a result; see run.log"
     arm = bench.search.arms["cross_entropy/none"]
     assert (arm.completed, arm.failed, arm.running) == (0, 1, 0)

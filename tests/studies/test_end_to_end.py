@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import studies
+from studies.tables import SCHEMA_VERSION
 from tests.studies._real_runs import Finished, call, first_event, numbers, run_file, start
 
 pytestmark = pytest.mark.slow
@@ -168,7 +169,7 @@ def test_figures_and_provenance_are_written(finished: Finished) -> None:
     assert set(provenance["data"]["noise_fingerprints"]) == {"none", "symmetric_40"}
     assert (folder.parent / "latest").resolve() == folder
     metadata = pq.read_schema(folder / "tables/trials.parquet").metadata
-    assert metadata[b"schema_version"] == b"2"
+    assert metadata[b"schema_version"] == SCHEMA_VERSION.encode()
 
 
 def test_optuna_opens_the_exported_journal(finished: Finished) -> None:

@@ -119,6 +119,30 @@ def test_a_run_in_which_all_failed_still_has_tables_and_no_figure(
     assert "0 finished trials, 4 failed" in capfd.readouterr().out
 
 
+def test_where_no_trial_finished_the_test_split_stays_closed(
+    tune: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tune["play"] = lambda driver: play(driver, fail=lambda name: True)
+    assert run_study("mine", make_spec(confirm={}), tmp_path) == FAILED
+    assert "Nothing could be confirmed, since no trial finished; the test split stayed closed." in capfd.readouterr().out
+    assert [call["test"] for call in tune["calls"]] == [None]
+    assert not [event for event in read_ledger(newest(tmp_path).ledger).events if event["event"] == "confirm"]
+    assert "test" not in newest(tmp_path).provenance()
+    assert resume_study(newest(tmp_path)) == FAILED
+    assert len(tune["calls"]) == 1
+
+
+def test_arms_of_which_no_training_comes_through_with_a_fresh_seed_make_the_run_fail(
+    tune: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tune["play"] = lambda driver: play(driver, fail=lambda name: "confirm" in name)
+    assert run_study("mine", make_spec(confirm={"seeds": 2}), tmp_path) == FAILED
+    screen = capfd.readouterr().out
+    assert "No training of cross_entropy/none, bsd/none came through with a fresh seed: see `error` in trials.parquet." in screen
+    for falsehood in ("None test images", "no predictions were kept", "One seed alone", "not confirmed"):
+        assert falsehood not in screen
+
+
 def stop_after(n: int, how: Callable[[], None]) -> Play:
     def stopped(driver: StudyDriver) -> None:
         play(driver, at_most=n)

@@ -106,7 +106,7 @@ def test_all_kinds_of_end_occur_in_the_study_these_tests_look_at(played: Played)
 
 def test_stopped_trials_keep_what_they_measured_last_and_are_never_on_a_front(played: Played) -> None:
     last = {event["trial_id"]: event["rows"][-1] for event in played.events if event["event"] == "epochs"}
-    stopped = [row for row in table(played) if row["state"] == "stopped" and not row["audited"]]
+    stopped = [row for row in table(played) if row["state"] == "stopped" and not row["audited"] and row["error"] is None]
     for row in stopped:
         assert row["epochs"] == row["stopped_at"] == last[row["trial_id"]]["epoch"]
         assert [row[name] for name in ("val_accuracy", "val_ece", "val_nll")] == [
