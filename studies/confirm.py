@@ -13,14 +13,13 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from bsd_core.errors import DataError
-from bsd_core.seeds import derive_seed
 from studies.choose import choose_points
 from studies.confirm_fields import Confirm
-from studies.ledger import Event
+from studies.ledger import Event, own_temperature
 from studies.operating_points import Candidate, recommend
-from studies.prepare_confirm import noise_seed
 from studies.search import Outcome, Suggestion
 from studies.spec import Arm, StudySpec
+from studies.trial_seeds import confirm_seed, noise_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +80,7 @@ def _finished_trials(spec: StudySpec, events: Sequence[Event]) -> dict[str, list
     for trial_id, trial in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
         if trial["arm"] in arms and (end := ended.get(trial_id)) is not None:
             accuracy, ece = spec.targets.values(end["metrics"], where=f"The ledger's trial {trial_id}")
-            found = _Finished(arms[trial["arm"]], trial_id, trial["params"], end.get("temperature"), accuracy, ece)
+            found = _Finished(arms[trial["arm"]], trial_id, trial["params"], own_temperature(end), accuracy, ece)
             finished[trial["arm"]].append(found)
     return finished
 
@@ -159,7 +158,7 @@ def already_chosen(spec: StudySpec, events: Iterable[Event]) -> list[ChosenTrial
                 arm=arms[trial["arm"]],
                 roles=tuple(roles),
                 params=trial["params"],
-                temperature=ended[trial_id].get("temperature"),
+                temperature=own_temperature(ended[trial_id]),
             )
         )
     return chosen
@@ -191,7 +190,7 @@ class ConfirmPhase:
                         arm=trial.arm,
                         number=numbers[trial.arm.name],
                         params=trial.params,
-                        seed=derive_seed(spec.seed, "confirm", "trial", replicate),
+                        seed=confirm_seed(spec.seed, replicate),
                         confirms=trial.trial_id,
                         replicate=replicate,
                         noise_seed=noise_seed(spec, trial.arm.condition, replicate),

@@ -17,11 +17,11 @@ from studies import cluster
 from studies.device_costs import measure_costs, threads
 from studies.device_hours import Costs, Sizes, estimate, images_per_sample, n_operating_points, n_points
 from studies.prepare import PreparedStudy, confirm_plan, prepare
-from studies.prepare_confirm import noise_seed
 from studies.provenance import processor
 from studies.rungs import Rungs
 from studies.search import ArmSpace
 from studies.spec import StudySpec
+from studies.trial_seeds import noise_seed
 
 UNKNOWN: Final = "unknown until the data are at hand"
 _IN_MINUTES: Final = 1.5  # hours below which minutes read better

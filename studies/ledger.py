@@ -118,6 +118,16 @@ _NEEDS: dict[str, dict[str, type]] = {
 }
 
 
+def own_temperature(end: Event) -> float | None:
+    """The temperature that a trial's `end` event tells; before there was a confirm phase, its clean validation row alone had it.
+
+    None where it failed, was stopped, or trained on the validation images.
+    """
+    clean = [row for row in end["evaluations"] if (row["split"], row["shift"]) == ("val", "clean")]
+    temperature: float | None = end["temperature"] if "temperature" in end else clean[0].get("temperature") if clean else None
+    return temperature
+
+
 def _is_whole(event: Event) -> bool:
     kind = event.get("event")
     if not isinstance(kind, str) or not all(isinstance(event.get(name), type_) for name, type_ in _NEEDS.get(kind, {}).items()):

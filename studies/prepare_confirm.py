@@ -8,11 +8,11 @@ import numpy as np
 
 from bsd_core.data.label_noise import given_labels
 from bsd_core.seeds import derive_seed
-from studies.condition import Condition
 from studies.noise import noise_of
 from studies.prepare import PreparedStudy, confirm_plan, official_place, shifted_rows_of
 from studies.spec import StudySpec
 from studies.trial_data import SearchData, TestData, TrialSettings, fingerprint
+from studies.trial_seeds import noise_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +28,6 @@ class PreparedConfirm:
     data: SearchData
     settings: TrialSettings
     test: TestData
-
-
-def noise_seed(spec: StudySpec, condition: Condition, replicate: int) -> int | None:
-    """Of the wrong labels that a fresh seed trains on; None where its condition has none to draw, or where the search's are kept."""
-    if spec.confirm is None or spec.confirm.noise_seeds == "same" or condition.kind in ("none", "human", "saved"):
-        return None
-    return derive_seed(spec.seed, "confirm", "noise", replicate)
 
 
 def prepare_confirm(spec: StudySpec, prepared: PreparedStudy) -> PreparedConfirm:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError
-from studies.ledger import Event
+from studies.ledger import Event, own_temperature
 from studies.search import split_params
 from studies.tally import same
 from studies.trial_data import TrialTask
@@ -82,12 +82,12 @@ def recorded_trial(events: Sequence[Event], trial_id: str, *, run: Path) -> Reco
     if trial_id not in ends:
         raise ConfigError(f"Trial {trial_id} has not ended, so there is nothing to compare with. Finish it: python -m studies resume {run}")
     rows = {row["epoch"]: row for event in events if event["event"] == "epochs" and event["trial_id"] == trial_id for row in event["rows"]}
-    confirmed = ends.get(suggest.get("confirms"), {})
+    confirmed = ends.get(suggest.get("confirms"))
     return Recorded(
         suggest=suggest,
         epochs=[rows[epoch] for epoch in sorted(rows)],
         end=ends[trial_id],
-        temperature=confirmed.get("temperature"),
+        temperature=None if confirmed is None else own_temperature(confirmed),
     )
 
 

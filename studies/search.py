@@ -25,6 +25,7 @@ from search_spaces import SHARED, Settings, get_search_space
 from studies.arm_space import constant_settings, searched_settings
 from studies.objectives import DIRECTIONS, Objectives
 from studies.spec import Arm, StudySpec
+from studies.trial_seeds import search_seed
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 
@@ -225,7 +226,7 @@ class ArmSearch:
             arm=self.arm,
             number=number,
             params=params,
-            seed=derive_seed(self._seed, "trial", number),  # the same in every arm: arms are compared on equal seeds
+            seed=search_seed(self._seed, number),
         )
 
 

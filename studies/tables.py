@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bsd_core.errors import DataError, one_line
-from studies.ledger import Event
+from studies.ledger import Event, own_temperature
 from studies.pareto import non_dominated
 from studies.robustness import add_corruption_errors
 from studies.run_folder import RunFolder, write_atomically
@@ -211,7 +211,7 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
     rows = [_trial_row(suggested[trial_id], end, constants) for trial_id, end in ended.items() if trial_id in suggested]
     for row in rows:
         row["chosen_as"] = ", ".join(chosen[row["trial_id"]]) if row["trial_id"] in chosen else None
-    rows.sort(key=lambda row: (row["phase"] == "confirm", row["trial_number"], row["arm"]))
+    rows.sort(key=trial_order)
     add_corruption_errors(rows, {trial_id: end["evaluations"] for trial_id, end in ended.items()})
     epochs = {key: row for key, row in epochs.items() if key[0] in ended}
     names = list(dict.fromkeys(key for row in rows for key in row if key.startswith("param_")))  # in their spaces' order
@@ -231,11 +231,16 @@ def build_tables(events: Iterable[Event], constants: Mapping[str, Any]) -> Table
     )
 
 
+def trial_order(row: Mapping[str, Any]) -> tuple[bool, int, str]:
+    """How the rows of table `trials` are sorted, and so the trials of `evaluations` and `reliability`."""
+    return row["phase"] == "confirm", row["trial_number"], row["arm"]
+
+
 def _trial_row(suggest: Event, end: Event, constants: Mapping[str, Any]) -> Event:
     own = ("phase", "arm", "method", "condition", "noise_kind", "trial_id", "trial_number", "seed")
     row = {**constants, **{name: suggest[name] for name in own}, **end["metrics"]}
     row |= {name: suggest.get(name) for name in ("confirms", "replicate", "noise_seed")}
-    row |= {"sampler": suggest.get("sampler", "tpe"), "audited": False}
+    row |= {"sampler": suggest.get("sampler", "tpe"), "audited": False, "temperature": own_temperature(end)}
     row |= {field.name: end[field.name] for field in TRIALS if field.name in end}
     row["noise_rate"] = suggest["noise_rate"] if suggest["noise_rate"] is not None else end.get("wrong_label_share")
     return row | {f"param_{name}": value for name, value in suggest["params"].items()}
