@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bsd_core.errors import DataError, StorageError
-from studies.predictions import Prediction, read_predictions, write_predictions
+from studies.predictions import Prediction, iterate_predictions, read_predictions, write_predictions
 
 
 def make_prediction(split: str = "test", shift: str = "clean", name: str = "clean", severity: int = 0, *, n: int = 5) -> Prediction:
@@ -99,6 +99,53 @@ def test_files_of_a_reader_without_dictionaries_are_read(tmp_path: Path) -> None
         table = table.set_column(index, name, table[name].cast(pa.string()))
     pq.write_table(table, path)
     assert [(prediction.split, len(prediction.rows)) for prediction in read_predictions(path)] == [("val", 2), ("test", 3)]
+
+
+def break_logits(path: Path, group: int) -> None:
+    """Overwrite the logits of one row group."""
+    chunk = pq.ParquetFile(path).metadata.row_group(group).column(7)
+    assert chunk.path_in_schema.startswith("logits")
+    start = min(offset for offset in (chunk.dictionary_page_offset, chunk.data_page_offset) if offset)
+    content = bytearray(path.read_bytes())
+    content[start : start + chunk.total_compressed_size] = bytes(chunk.total_compressed_size)
+    path.write_bytes(content)
+
+
+def test_only_wanted_predictions_are_read(tmp_path: Path) -> None:
+    """The logits of the others are broken, which nobody notices who does not look at them."""
+    path = tmp_path / "trial.parquet"
+    fog = [make_prediction(shift="corruption", name="fog", severity=severity) for severity in (1, 2)]
+    write_predictions(path, [make_prediction("val"), make_prediction(), *fog])
+    assert pq.ParquetFile(path).num_row_groups == 4
+    assert [prediction.key for prediction in read_predictions(path, only=("test", "corruption"))] == [one.key for one in fog]
+    assert read_predictions(path, only=("test", "perturbation")) == []
+    for group in (0, 2, 3):
+        break_logits(path, group)
+    (only,) = read_predictions(path, only=("test", "clean"))
+    assert np.array_equal(only.logits, make_prediction().logits)
+    with pytest.raises(DataError, match="not a file of predictions"):
+        read_predictions(path)
+
+
+def test_predictions_are_read_one_after_the_other(tmp_path: Path) -> None:
+    path = tmp_path / "trial.parquet"
+    write_predictions(path, [make_prediction("val"), make_prediction()])
+    break_logits(path, 1)
+    found = iterate_predictions(path)
+    assert next(found).split == "val"
+    with pytest.raises(DataError, match="not a file of predictions"):
+        next(found)
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 100])
+def test_row_groups_of_another_writer_are_put_together(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "trial.parquet"
+    written = [make_prediction("val", n=3), make_prediction(n=5)]
+    write_predictions(path, written)
+    pq.write_table(pq.read_table(path), path, row_group_size=size)
+    for one, other in zip(written, read_predictions(path), strict=True):
+        assert one.key == other.key
+        assert all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("rows", "targets", "logits"))
 
 
 def damage(path: Path, how: str) -> None:
