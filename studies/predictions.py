@@ -100,7 +100,7 @@ def read_predictions(path: Path, *, only: tuple[str, str] | None = None) -> list
 
 
 def iterate_predictions(path: Path, *, only: tuple[str, str] | None = None) -> Iterator[Prediction]:
-    """As `read_predictions`, with one of them in memory at a time.
+    """As `read_predictions`, with no more than two of them in memory: the one at hand, and the next.
 
     Raises:
         DataError: see there; also after some were read.

@@ -129,8 +129,8 @@ def test_only_wanted_predictions_are_read(tmp_path: Path) -> None:
 
 def test_predictions_are_read_one_after_the_other(tmp_path: Path) -> None:
     path = tmp_path / "trial.parquet"
-    write_predictions(path, [make_prediction("val"), make_prediction()])
-    break_logits(path, 1)
+    write_predictions(path, [make_prediction("val"), make_prediction(), make_prediction(shift="corruption", name="fog", severity=1)])
+    break_logits(path, 2)
     found = iterate_predictions(path)
     assert next(found).split == "val"
     with pytest.raises(DataError, match="not a file of predictions"):
