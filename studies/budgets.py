@@ -280,7 +280,7 @@ def _caption(budgets: Mapping[str, Any], *, stopped: bool, confirmed: bool) -> s
     if confirmed:
         lines[0] += " confirmed: trainings with fresh seeds (of so many settings)."
     if budgets["equal"]:
-        lines.append("Budgets are equal" + (" in epochs, within one full training." if stopped else "."))
+        lines.append("Budgets are equal in " + ("epochs, within one full training." if stopped else "finished trials and their epochs."))
     else:
         lines.append("Budgets are NOT equal, so methods are not ranked. " + "; ".join(budgets["reasons"]) + ".")
     lines += budgets["notes"]

@@ -73,8 +73,9 @@ def choose_points(accuracy: Any, ece: Any, *, points: str, at_most: int) -> list
     Args:
         accuracy: (N,) up; NaN where a trial has none.
         ece: (N,) down.
-        points: `best_accuracy`, `knee` or `best_ece` for that one; `front` for these three in this order, then the other members of the
-            front, the least crowded first (equally crowded ones by index).
+        points: `best_accuracy`, `best_ece` or `knee` for that one; `front` for these three in this order, then the other members of the
+            front, the least crowded first (equally crowded ones by index). The two ends come first, since every front has them: then
+            methods can be compared by both.
         at_most: different points, at least 1.
 
     Returns:
@@ -93,7 +94,7 @@ def choose_points(accuracy: Any, ece: Any, *, points: str, at_most: int) -> list
         return []
     members = members[np.sort(np.unique(accuracy[members], return_index=True)[1])]  # equal on a front in one objective: equal in both
     accuracy, ece = accuracy[members], ece[members]
-    roles = {"best_accuracy": int(accuracy.argmax()), "knee": knee(accuracy, ece), "best_ece": int(ece.argmin())}
+    roles = {"best_accuracy": int(accuracy.argmax()), "best_ece": int(ece.argmin()), "knee": knee(accuracy, ece)}
     crowding = np.round(crowding_distance(costs(accuracy, ece)), _DIGITS)
     order = [*roles.values(), *np.argsort(-crowding, kind="stable").tolist()] if points == "front" else [roles[points]]
     return [

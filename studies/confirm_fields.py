@@ -79,5 +79,5 @@ class Confirm(Strict):
 
 
 def none_means_null(value: Any) -> Any:
-    """`confirm: none` reads better than null."""
-    return None if value == "none" else value
+    """`confirm: none` reads better than null; YAML takes `no` and `off` for a truth value."""
+    return None if value in ("none", False) else value

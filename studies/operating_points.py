@@ -75,7 +75,7 @@ class Candidate:
         return self.accuracy >= other.accuracy and self.ece <= other.ece
 
     def __str__(self) -> str:
-        return f"{self.trial_id} (accuracy {self.accuracy:.4f}, ECE {self.ece:.4f})"
+        return f"{self.trial_id} (accuracy {100 * self.accuracy:.1f} %, ECE {100 * self.ece:.1f} %)"
 
 
 def operating_points(
@@ -150,8 +150,8 @@ def _accurate_and_calibrated(condition: str, members: Sequence[Candidate], max_e
     calibrated = [found for found in members if found.ece <= max_ece]
     if not calibrated:
         best = min(members, key=lambda found: found.ece)
-        return _none(name, condition, f"no trial has an ECE of at most {max_ece:g}; the lowest is of {best}")
-    reason = f"the most accurate of {len(calibrated)} trials with an ECE of at most {max_ece:g}"
+        return _none(name, condition, f"no trial has an ECE of at most {100 * max_ece:g} %; the lowest is of {best}")
+    reason = f"the most accurate of {len(calibrated)} trials with an ECE of at most {100 * max_ece:g} %"
     return _point(name, min(calibrated, key=lambda found: found.order), reason)
 
 

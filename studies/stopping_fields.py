@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator, model_validator
 
-from bsd_core.errors import unknown_name
+from bsd_core.errors import ConfigError, unknown_name
 from studies.recipe import Count, Strict
 from studies.rungs import Rungs
 
@@ -33,6 +33,13 @@ class Stopping(Strict):
     @classmethod
     def _kind_alone(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _of_some_stopping(self) -> Stopping:
+        changed = [name for name in ("reduction", "first_rung", "audit") if getattr(self, name) != type(self).model_fields[name].default]
+        if self.kind == "none" and changed:
+            raise ConfigError(f"`{changed[0]}` is set, but nothing stops early: say stopping: {{kind: pareto_halving, ...}}.")
+        return self
 
     @field_validator("kind")
     @classmethod

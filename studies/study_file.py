@@ -65,6 +65,7 @@ def load_spec(path: Path, overrides: list[str]) -> StudySpec:
     document = parse_yaml(text, where=where)
     if not isinstance(document, dict):
         raise ConfigError(f"{where}: a study file is a mapping of fields, but this is {_kind(document)}.")
+    _check_overrides(overrides)
     for override in overrides:
         _apply_override(document, override)
     return check_spec(document, where=f"{where} with your overrides" if overrides else where)
@@ -79,6 +80,15 @@ def check_spec(document: dict[str, Any], *, where: str) -> StudySpec:
 
 
 _NESTED: Final[dict[str, type[BaseModel]]] = {"evaluate": Evaluate, "augment": Augment, "confirm": Confirm, "stopping": Stopping}
+
+
+def _check_overrides(overrides: list[str]) -> None:
+    """Refuse `confirm=none confirm.seeds=2`, of which one would silently undo the other."""
+    keys = [override.partition("=")[0] for override in overrides]
+    for key in keys:
+        top, dot, _ = key.partition(".")
+        if dot and top in keys and top in _NESTED:
+            raise ConfigError(f"The overrides say both {top} and {key}, and one would undo the other; say one of them.")
 
 
 def _apply_override(document: dict[str, Any], override: str) -> None:

@@ -53,7 +53,7 @@ def render_importance(document: Numbers) -> RenderableType:
     table = plain_table()
     table.add_column("shares, %", ratio=1, overflow="fold")
     for objective in objectives:
-        table.add_column(f"for {objective.removeprefix('val_').replace('_', ' ')}", overflow="fold")
+        table.add_column(f"for {objective.removeprefix('val_').replace('_', ' ').replace('ece', 'ECE')}", overflow="fold")
     for arm, by_objective in document["importance"].items():
         method, _, condition = arm.partition("/")
         name = Group(Text(method), Text(f"  {condition}", style="dim"))

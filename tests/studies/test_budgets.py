@@ -178,7 +178,7 @@ def test_seeds_that_only_some_arms_had_are_noted() -> None:
 def test_the_table_shows_each_arm_and_says_whether_budgets_are_equal() -> None:
     lines = render(render_budgets(as_json(make_budgets(make_events(*FULL)))))
     assert [line.split() for line in lines if "cross_entropy" in line] == [["cross_entropy", "2", "4", "400", "3", "s", "1", "2"]]
-    assert "Budgets are equal." in lines
+    assert "Budgets are equal in finished trials and their epochs." in lines
     text = " ".join(render(render_budgets(as_json(make_budgets(make_events(*FULL[:3]))))))
     assert "Budgets are NOT equal, so methods are not ranked." in text
 

@@ -72,8 +72,8 @@ def test_the_front_is_chosen_from_its_ends_and_its_knee_to_its_least_crowded_mem
     chosen = choose_points(ACCURACY, ECE, points="front", at_most=9)
     assert chosen == [
         Chosen(0, ("best_accuracy",)),
-        Chosen(2, ("knee",)),
         Chosen(4, ("best_ece",)),
+        Chosen(2, ("knee",)),
         Chosen(1, ("front",)),
         Chosen(3, ("front",)),
     ]
@@ -82,8 +82,8 @@ def test_the_front_is_chosen_from_its_ends_and_its_knee_to_its_least_crowded_mem
 def test_the_least_crowded_members_come_first() -> None:
     # Crowding of (0.5, 0.05): (0.9 - 0) + (0.15 - 0) = 1.05; of (0.95, 0.6): (1 - 0.9) + (1 - 0.15) = 0.95.
     accuracy, ece = [0, 0.5, 0.9, 0.95, 1], [0, 0.05, 0.15, 0.6, 1]
-    assert [point.index for point in choose_points(accuracy, ece, points="front", at_most=4)] == [4, 2, 0, 1]
-    assert [point.index for point in choose_points(accuracy[::-1], ece[::-1], points="front", at_most=4)] == [0, 2, 4, 3]
+    assert [point.index for point in choose_points(accuracy, ece, points="front", at_most=4)] == [4, 0, 2, 1]
+    assert [point.index for point in choose_points(accuracy[::-1], ece[::-1], points="front", at_most=4)] == [0, 4, 2, 3]
 
 
 @pytest.mark.parametrize("at_most", [1, 2, 3, 4])
@@ -99,7 +99,7 @@ def test_one_point_can_be_asked_for(points: str, index: int) -> None:
 
 @pytest.mark.parametrize("points", POINTS)
 def test_a_front_of_one_point_is_everything_at_once(points: str) -> None:
-    assert choose_points([0.4, 0.9], [0.3, 0.1], points=points, at_most=3) == [Chosen(1, ("best_accuracy", "knee", "best_ece"))]
+    assert choose_points([0.4, 0.9], [0.3, 0.1], points=points, at_most=3) == [Chosen(1, ("best_accuracy", "best_ece", "knee"))]
 
 
 @pytest.mark.parametrize("points", ["best_accuracy", "knee", "front"])

@@ -34,18 +34,18 @@ def test_points_of_each_arm_are_chosen_by_validation_values() -> None:
     events = make_events(*FRONT, ("cross_entropy/none", 0, 0.5, 0.5), ("bsd/symmetric_40", 0, 0.4, 0.4))
     chosen = choose_trials(confirming(), events)
     assert [(trial.trial_id, trial.roles) for trial in chosen] == [
-        ("cross_entropy-none-0000", ("best_accuracy", "knee", "best_ece")),
+        ("cross_entropy-none-0000", ("best_accuracy", "best_ece", "knee")),
         ("bsd-none-0000", ("best_accuracy",)),
-        ("bsd-none-0001", ("knee",)),
         ("bsd-none-0002", ("best_ece",)),
-        ("bsd-symmetric_40-0000", ("best_accuracy", "knee", "best_ece")),
+        ("bsd-none-0001", ("knee",)),
+        ("bsd-symmetric_40-0000", ("best_accuracy", "best_ece", "knee")),
     ]
-    assert chosen[2].params == {"learning_rate": 0.1, "weight_decay": 1e-3}
+    assert chosen[2].params == {"learning_rate": 0.1, "weight_decay": 1.5e-3}
 
 
 def test_repeats_of_one_setting_are_confirmed_once_with_all_their_roles() -> None:
     chosen = choose_trials(confirming(), make_events(*FRONT, params={"learning_rate": 0.1, "weight_decay": 5e-4}))
-    assert [(trial.trial_id, trial.roles) for trial in chosen] == [("bsd-none-0000", ("best_accuracy", "knee", "best_ece"))]
+    assert [(trial.trial_id, trial.roles) for trial in chosen] == [("bsd-none-0000", ("best_accuracy", "best_ece", "knee"))]
 
 
 @pytest.mark.parametrize(("points", "number"), [("best_accuracy", 0), ("knee", 1), ("best_ece", 2)])
@@ -115,8 +115,8 @@ def test_what_is_chosen_already_only_gets_another_role() -> None:
     assert chosen_roles(confirming(at_most=4, operating_points=True), events)[1:] == [
         ("cross_entropy-none-0001", "best_ece"),
         ("bsd-none-0000", "best_accuracy"),
-        ("bsd-none-0001", "knee, condition_knee"),
         ("bsd-none-0002", "best_ece, accurate_and_calibrated"),
+        ("bsd-none-0001", "knee, condition_knee"),
         ("bsd-none-0003", "front"),
     ]
 
@@ -154,7 +154,7 @@ def test_what_is_written_down_is_what_a_resumed_run_confirms() -> None:
     events = make_events(*FRONT)
     chosen = choose_trials(spec, events)
     record = chosen_event(chosen, test_fingerprint="abc")
-    assert (record["chosen"], record["test_fingerprint"]) == ({"bsd-none-0000": ["best_accuracy"], "bsd-none-0001": ["knee"]}, "abc")
+    assert (record["chosen"], record["test_fingerprint"]) == ({"bsd-none-0000": ["best_accuracy"], "bsd-none-0002": ["best_ece"]}, "abc")
     assert already_chosen(spec, [*events, record]) == chosen
     assert already_chosen(spec, events) is None
     later = chosen_event([], test_fingerprint="abc")

@@ -34,7 +34,8 @@ trials: 2
 epochs: 4
 batch_size: 64
 evaluate: {corruptions: none}
-confirm: {at_most: 1, seeds: 3, operating_points: false, corruptions: [fog, pixelate], severities: [2, 4], perturbations: [rotate], images: 50}
+confirm: {at_most: 1, seeds: 3, operating_points: false, corruptions: [fog, pixelate], severities: [2, 4],
+  perturbations: [rotate], images: 50}
 """
 
 

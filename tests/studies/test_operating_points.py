@@ -56,14 +56,14 @@ def test_the_most_accurate_under_the_bound_is_accurate_and_calibrated() -> None:
         make_row("cs_kd-none-1", 0.7, 0.05),  # the bound itself is allowed
     ]
     (point,) = find(rows, "accurate_and_calibrated")
-    assert (point.trial_id, point.reason) == ("cs_kd-none-0", "the most accurate of 3 trials with an ECE of at most 0.05")
+    assert (point.trial_id, point.reason) == ("cs_kd-none-0", "the most accurate of 3 trials with an ECE of at most 5 %")
     assert trial_ids(find(rows[:1] + rows[3:], "accurate_and_calibrated")) == {"none": "cs_kd-none-1"}
 
 
 def test_a_bound_that_no_trial_keeps_is_said_with_the_lowest_ece() -> None:
     (point,) = find([make_row("bsd-none-0", 0.9, 0.25), make_row("bsd-none-1", 0.8, 0.125)], "accurate_and_calibrated")
     assert (point.method, point.trial_id) == (None, None)
-    assert point.reason == "no trial has an ECE of at most 0.05; the lowest is of bsd-none-1 (accuracy 0.8000, ECE 0.1250)"
+    assert point.reason == "no trial has an ECE of at most 5 %; the lowest is of bsd-none-1 (accuracy 80.0 %, ECE 12.5 %)"
 
 
 def test_a_method_must_be_no_worse_in_every_condition() -> None:
@@ -83,7 +83,7 @@ def test_a_method_must_be_no_worse_in_every_condition() -> None:
     assert trial_ids(points) == {"none": "bsd-none-0", "flip": "bsd-flip-1"}
     assert {point.method for point in points} == {"bsd"}
     assert points[0].reason == (
-        "no worse in both objectives than cross_entropy-none-0 (accuracy 0.9000, ECE 0.1000), as bsd is in every condition"
+        "no worse in both objectives than cross_entropy-none-0 (accuracy 90.0 %, ECE 10.0 %), as bsd is in every condition"
     )
 
 

@@ -387,6 +387,41 @@ def test_overrides_that_make_no_sense_are_refused_in_one_line(override: str, mes
     assert "\n" not in str(caught.value)
 
 
+def test_two_overrides_of_which_one_undoes_the_other_are_refused(tmp_path: Path) -> None:
+    for overrides in (["confirm=none", "confirm.seeds=2"], ["confirm.seeds=2", "confirm=none"]):
+        with pytest.raises(ConfigError, match=r"The overrides say both confirm and confirm\.seeds, and one would undo the other"):
+            load_spec(write_study(tmp_path), overrides)
+
+
+@pytest.mark.parametrize("value", ["none", "no", "off", "null"])
+def test_the_confirm_phase_can_be_left_out_in_many_words(value: str, tmp_path: Path) -> None:
+    assert load_spec(write_study(tmp_path, confirm={"seeds": 2}), [f"confirm={value}"]).confirm is None
+
+
+def test_the_short_form_of_stopping_keeps_its_kind_when_a_field_is_overridden(tmp_path: Path) -> None:
+    stopping = load_spec(write_study(tmp_path, stopping="pareto_halving"), ["stopping.reduction=4"]).stopping
+    assert (stopping.kind, stopping.reduction) == ("pareto_halving", 4)
+
+
+def test_fields_of_a_stopping_that_is_off_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`reduction` is set, but nothing stops early: say stopping: \{kind: pareto_halving"):
+        load_spec(write_study(tmp_path), ["stopping.reduction=4"])
+
+
+@pytest.mark.parametrize(
+    ("confirm", "message"),
+    [
+        ({"seeds": 0}, r"confirm\.seeds: `seeds >= 1` must hold, but got seeds=0\. To leave the confirm phase out, say confirm: none\."),
+        ({"points": "kne"}, r"Unknown choice of points 'kne'\. .*Did you mean 'knee'\?"),
+        ({"at_most": 0}, r"confirm\.at_most: input should be greater than or equal to 1"),
+        ({"sedes": 3}, r"unknown field 'confirm\.sedes'\. Did you mean 'seeds'\?"),
+        ({"max_ece": 0}, r"confirm\.max_ece: input should be greater than 0"),
+    ],
+)
+def test_a_confirm_phase_that_cannot_be_is_refused(confirm: dict[str, Any], message: str) -> None:
+    refused(make_document(confirm=confirm), message)
+
+
 def test_an_override_below_a_list_speaks_of_what_the_user_wrote(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"'evaluate\.severities\.x'"):
         load_spec(write_study(tmp_path), ["evaluate.severities.x=3"])

@@ -43,7 +43,7 @@ def test_points_of_one_trial_share_its_command() -> None:
 
 def test_a_missing_point_says_why() -> None:
     text = " ".join(" ".join(printed(make_statistics())).split())
-    assert "accurate_and_calibrated: none; no trial has an ECE of at most 0.05; the lowest is of" in text
+    assert "accurate_and_calibrated: none; no trial has an ECE of at most 5 %; the lowest is of" in text
 
 
 def test_what_was_not_confirmed_is_said_to_be_so() -> None:
