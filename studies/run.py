@@ -318,6 +318,21 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
     return tables
 
 
+def _counts(tables: Tables) -> str:
+    """How many trainings of either phase there are, and how they ended."""
+    rows = tables.trials.select(["phase", "state", "sampler"]).to_pylist()
+    searched = Counter(row["state"] for row in rows if row["phase"] == "search")
+    confirmed = Counter(row["state"] for row in rows if row["phase"] == "confirm")
+    parts = [f"{searched['complete']} finished trials"]
+    parts += [f"{searched[state]} {state}" for state in ("stopped", "failed") if searched[state]]
+    if n_random := sum(row["sampler"] == "random" for row in rows):
+        parts.append(f"{n_random} of them at random")
+    if confirmed:
+        parts.append(f"{confirmed['complete']} trainings to confirm")
+        parts += [f"{confirmed['failed']} of these failed"] if confirmed["failed"] else []
+    return ", ".join(parts)
+
+
 def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     """Print the fronts and what was confirmed, draw the fronts, write the statistics, and say where everything is."""
     arms = [arm.name for arm in run.spec().compared_arms]
@@ -331,8 +346,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
         console.print()
     print_summary(console, update_statistics(run, tables), run.path, opened=run.test_opened)
     figures = save_figure(draw_front(info), run.figures, "front") if info.n_points else []
-    trials = f"{info.n_points} finished trials" + (f", {info.n_failed} failed" if info.n_failed else "")
-    say(console, f"{trials}, in {short_path(run.path)}")
+    say(console, f"{_counts(tables)}, in {short_path(run.path)}")
     say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
     command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.path))}"
     say(console, f"  numbers  report/statistics.json; all of them on the screen: {command}")
