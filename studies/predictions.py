@@ -116,6 +116,21 @@ def iterate_predictions(path: Path, *, only: tuple[str, str] | None = None) -> I
         raise DataError(f"{path}: not a file of predictions ({one_line(error, limit=100)}).") from error
 
 
+def read_predicted(path: Path) -> npt.NDArray[np.int64]:
+    """The column `predicted` of all of a trial's predictions, (rows of the file,) int64, which should follow from their logits.
+
+    Raises:
+        DataError: not such a file.
+    """
+    try:
+        column = pq.read_table(path, columns=["predicted"])["predicted"].cast(pa.int64())
+        if column.null_count:
+            raise ValueError("a value is missing")
+        return np.asarray(column.to_numpy())
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise DataError(f"{path}: not a file of predictions ({one_line(error, limit=100)}).") from error
+
+
 def _pieces(file: pq.ParquetFile, group: int, only: tuple[str, str] | None) -> Iterator[Prediction]:
     """What one row group holds; logits are read only where they are wanted."""
     texts = pa.schema([(name, pa.int64() if name == "severity" else pa.string()) for name in _KEY])

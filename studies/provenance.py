@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic_core import to_json
+
 from bsd_core.errors import DataError
 from studies.ledger import Event
 from studies.prepare import PreparedStudy
@@ -39,7 +41,7 @@ def collect_provenance(study: str, spec: StudySpec, prepared: PreparedStudy) -> 
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **environment(),
         "code": _git_state(),
-        "study_hash": hashlib.blake2b(spec.model_dump_json().encode(), digest_size=8).hexdigest(),
+        "study_hash": study_hash(spec.model_dump()),
         "seed": spec.seed,
         "data": {
             "dataset": spec.dataset,
@@ -51,6 +53,11 @@ def collect_provenance(study: str, spec: StudySpec, prepared: PreparedStudy) -> 
             "n_test": prepared.n_test,
         },
     }
+
+
+def study_hash(document: Any) -> str:
+    """16 hexadecimal digits that name a resolved study, as study.yaml holds it: the same for whoever reads the file later."""
+    return hashlib.blake2b(to_json(document), digest_size=8).hexdigest()
 
 
 def environment() -> dict[str, Any]:

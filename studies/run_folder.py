@@ -22,6 +22,7 @@ from studies.spec import StudySpec
 from studies.study_file import STUDY_NAME, check_spec
 from studies.yaml_strict import dump_yaml, parse_yaml
 
+_MAPPINGS: Final = ("packages", "machine", "data", "test")  # in provenance.json
 _RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
@@ -93,29 +94,39 @@ class RunFolder:
         Raises:
             ConfigError: the run's study.yaml is missing or broken.
         """
-        file = self.path / "study.yaml"
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: not readable ({one_line(error, limit=100)}).") from error
-        document = parse_yaml(text, where=str(file))
+        document = self.document()
         if isinstance(document, dict):  # a run from before there was a confirm phase does not get one when it is resumed
             document.setdefault("confirm", "none")
-        return check_spec(document, where=str(file))
+        return check_spec(document, where=str(self._study_file))
+
+    def document(self) -> Any:
+        """What study.yaml holds, as it was written.
+
+        Raises:
+            ConfigError: it is missing, or no YAML.
+        """
+        try:
+            text = self._study_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self._study_file}: not readable ({one_line(error, limit=100)}).") from error
+        return parse_yaml(text, where=str(self._study_file))
+
+    @property
+    def _study_file(self) -> Path:
+        return self.path / "study.yaml"
 
     def provenance(self) -> dict[str, Any]:
-        """What made this run; empty if it never got that far."""
+        """What made this run; empty if it never got that far, and without parts that are not what they should be."""
         try:
-            content = json.loads((self.path / "provenance.json").read_text(encoding="utf-8"))
+            return typed_provenance(json.loads((self.path / "provenance.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return {}
-        return content if isinstance(content, dict) else {}
 
     @property
     def test_opened(self) -> str | None:
         """When its test split was opened (UTC), as the provenance has it; None if it was not."""
-        opened: str | None = self.provenance().get("test", {}).get("opened")
-        return opened
+        opened = self.provenance().get("test", {}).get("opened")
+        return opened if isinstance(opened, str) else None
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -130,6 +141,13 @@ class RunFolder:
             except OSError:
                 raise ConfigError(f"Run {self.run_id} of {self.study!r} is still at work in another process; wait for it.") from None
             yield
+
+
+def typed_provenance(content: Any) -> dict[str, Any]:
+    """A provenance as it was read from JSON, without parts that are no mappings where readers look into them."""
+    if not isinstance(content, dict):
+        return {}
+    return {name: value for name, value in content.items() if name not in _MAPPINGS or isinstance(value, dict)}
 
 
 def create_run(results: Path, study: str, spec: StudySpec) -> RunFolder:

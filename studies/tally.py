@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from bsd_core.errors import shown
+
 TOLERANCE: Final = 1e-9  # relative: what another order of summation may change in a metric that is computed again
 
 
@@ -46,6 +48,10 @@ class Tally:
             raise DifferenceError(f"{', '.join(map(str, where))}: {_text(stored)} in the file, {_text(recomputed)} recomputed")
         self.compared += 1
         self.identical += identical
+
+    def add(self, n: int) -> None:
+        """Count `n` values that were found equal elsewhere."""
+        self.compared, self.identical = self.compared + n, self.identical + n
 
     def _near(self, stored: object, recomputed: object) -> bool:
         if not self.tolerance or isinstance(stored, bool) or not (isinstance(stored, int | float) and isinstance(recomputed, int | float)):
@@ -91,13 +97,33 @@ class Tally:
             index, column = min(found, key=lambda place: place[0])
             row = stored.slice(index, 1).to_pylist()[0]
             self.check(row[column], recomputed[column][index].as_py(), f"table {name}", *row_name(row, key), f"column {column}")
-        cells = recomputed.num_rows * recomputed.num_columns
-        self.compared, self.identical = self.compared + cells, self.identical + cells
+        self.add(recomputed.num_rows * recomputed.num_columns)
 
     def __str__(self) -> str:
         if self.identical == self.compared:
             return f"{self.compared:,} numbers agree"
         return f"{self.compared:,} numbers agree, {self.identical:,} of them to the last bit, the others within {self.tolerance:g}"
+
+
+def check_leaves(name: str, stored: Any, recomputed: Any, tally: Tally, path: str = "") -> None:
+    """Compare two JSON documents leaf by leaf, in the order of the recomputed one.
+
+    Raises:
+        DifferenceError: a leaf differs, is missing, or is too much; it is named by its path, as in `arms.bsd/none.ece.mean`.
+    """
+    if isinstance(recomputed, dict) and isinstance(stored, dict):
+        for key in (*recomputed, *(key for key in stored if key not in recomputed)):
+            inner = f"{path}.{key}" if path else str(key)
+            if key not in stored or key not in recomputed:
+                where = "missing in the file" if key in recomputed else "in the file, but not when recomputed"
+                raise DifferenceError(f"{name}, {inner}: {where}")
+            check_leaves(name, stored[key], recomputed[key], tally, inner)
+    elif isinstance(recomputed, list) and isinstance(stored, list):
+        for index, (one, other) in enumerate(zip(stored, recomputed, strict=False)):
+            check_leaves(name, one, other, tally, f"{path}[{index}]")
+        tally.check(len(stored), len(recomputed), name, f"length of {path or 'the list'}")
+    else:
+        tally.check(stored, recomputed, name, path)
 
 
 def check_rows(name: str, stored: Sequence[tuple[Any, ...]], recomputed: Sequence[tuple[Any, ...]], key: Sequence[str]) -> None:
@@ -144,4 +170,14 @@ def _keys(table: pa.Table, key: Sequence[str]) -> list[tuple[Any, ...]]:
 
 
 def _text(value: object) -> str:
-    return "null" if value is None else str(value) if isinstance(value, int | float) else repr(value)
+    match value:
+        case None:
+            return "null"
+        case int() | float():
+            return str(value)
+        case dict():
+            return "a mapping"
+        case list():
+            return f"a list of {len(value)}"
+        case _:
+            return shown(value)

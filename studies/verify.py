@@ -1,10 +1,11 @@
 """Whether the numbers of a run are what they should be: every one that can be computed again is, and the first that differs is named.
 
-Four checks, from the truth to what is told of it:
+Five checks, from the truth to what is told of it:
 
+    files against the provenance            the study and the noisy labels by their fingerprints, and what tables say of their origin
     tables against the ledger               every cell, to the last bit
-    tables against each other               columns that follow from others: to the last bit, or within 1e-9 where they are computed in
-                                            another way; finds an edit also where the ledger is lost
+    tables against each other               columns that follow from the study or from others: to the last bit, or within 1e-9 where they
+                                            are computed in another way; finds most edits also where the ledger is lost: verify_derived.py
     tables against stored predictions       metrics, reliability diagrams, temperatures and bootstrap intervals of the confirm phase, from
                                             float16 logits, within 1e-9: another machine may add in another order
     statistics against the tables           every number of the report's statistics.json, within 1e-9
@@ -16,7 +17,6 @@ import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields
-from typing import Any
 
 import pyarrow as pa
 import torch
@@ -31,8 +31,10 @@ from studies.screen import say
 from studies.spec import StudySpec
 from studies.statistics.document import collect_statistics
 from studies.tables import Tables, read_tables
-from studies.tally import TOLERANCE, DifferenceError, Tally
-from studies.verify_derived import KEYS, check_derived
+from studies.tally import TOLERANCE, DifferenceError, Tally, check_leaves
+from studies.verify_derived import check_derived
+from studies.verify_files import check_files, table_provenance
+from studies.verify_form import KEYS
 from studies.verify_predictions import check_predictions
 
 AGREE, DIFFERENT = 0, 1
@@ -46,6 +48,7 @@ def verify_run(run: RunFolder, console: Console) -> int:
     """
     spec, tables = run.spec(), read_tables(run)
     checks: list[Callable[[], str]] = [
+        lambda: _files(run, spec, tables),
         lambda: _against_ledger(run, tables),
         lambda: _against_each_other(run, spec, tables),
         lambda: _against_predictions(run, spec, tables),
@@ -64,6 +67,12 @@ def verify_run(run: RunFolder, console: Console) -> int:
     return AGREE
 
 
+def _files(run: RunFolder, spec: StudySpec, tables: Tables) -> str:
+    tally = Tally()
+    check_files(run, spec, tables, tally)
+    return f"files against the provenance: {tally}"
+
+
 def _against_ledger(run: RunFolder, tables: Tables) -> str:
     subject = "tables against the ledger"
     if not run.ledger.exists():
@@ -77,22 +86,14 @@ def _against_ledger(run: RunFolder, tables: Tables) -> str:
         name = field.name
         stored: pa.Table = getattr(tables, name)
         tally.check_table(name, stored, getattr(rebuilt, name), key=KEYS[name])
-        check_leaves(f"table {name}, provenance", _provenance(stored), full_provenance(run, contents.events), tally)
+        check_leaves(f"table {name}, provenance", table_provenance(stored), full_provenance(run, contents.events), tally)
     broken = f"; {contents.broken_lines} unreadable lines of the ledger were left out" if contents.broken_lines else ""
     return f"{subject}: {tally}{broken}"
 
 
-def _provenance(table: pa.Table) -> Any:
-    """What a table's file says of its run."""
-    try:
-        return json.loads((table.schema.metadata or {}).get(b"provenance", b"{}"))
-    except ValueError:
-        return {}
-
-
 def _against_each_other(run: RunFolder, spec: StudySpec, tables: Tables) -> str:
     exact, near = Tally(), Tally(TOLERANCE)
-    check_derived(tables, run_constants(run, spec), exact=exact, near=near)
+    check_derived(tables, spec, run_constants(run, spec), exact=exact, near=near)
     both = Tally(TOLERANCE, exact.compared + near.compared, exact.identical + near.identical)
     return f"tables against each other: {both}"
 
@@ -101,7 +102,7 @@ def _against_predictions(run: RunFolder, spec: StudySpec, tables: Tables) -> str
     subject = "tables against stored predictions"
     tally = Tally(TOLERANCE)
     torch.set_num_threads(max(1, int(spec.cpus_per_trial)))  # as trials had, so that sums are added in the same order
-    n_trials = check_predictions(run.predictions, tables, tally, kept=spec.confirm is not None and spec.confirm.predictions != "none")
+    n_trials = check_predictions(run.predictions, tables, tally, confirm=spec.confirm)
     if not n_trials:
         why = "the study keeps none" if spec.confirm is None or spec.confirm.predictions == "none" else "no confirm trial has finished"
         return f"{subject}: not checked, {why}"
@@ -119,24 +120,3 @@ def _statistics(run: RunFolder, spec: StudySpec, tables: Tables) -> str:
     tally = Tally(TOLERANCE)
     check_leaves(run.statistics.name, stored, collect_statistics(tables, spec, run.predictions), tally)
     return f"{subject}: {tally}"
-
-
-def check_leaves(name: str, stored: Any, recomputed: Any, tally: Tally, path: str = "") -> None:
-    """Compare two JSON documents leaf by leaf, in the order of the recomputed one.
-
-    Raises:
-        DifferenceError: a leaf differs, is missing, or is too much; it is named by its path, as in `arms.bsd/none.ece.mean`.
-    """
-    if isinstance(recomputed, dict) and isinstance(stored, dict):
-        for key in (*recomputed, *(key for key in stored if key not in recomputed)):
-            inner = f"{path}.{key}" if path else str(key)
-            if key not in stored or key not in recomputed:
-                where = "missing in the file" if key in recomputed else "in the file, but not when recomputed"
-                raise DifferenceError(f"{name}, {inner}: {where}")
-            check_leaves(name, stored[key], recomputed[key], tally, inner)
-    elif isinstance(recomputed, list) and isinstance(stored, list):
-        for index, (one, other) in enumerate(zip(stored, recomputed, strict=False)):
-            check_leaves(name, one, other, tally, f"{path}[{index}]")
-        tally.check(len(stored), len(recomputed), name, f"length of {path or 'the list'}")
-    else:
-        tally.check(stored, recomputed, name, path)

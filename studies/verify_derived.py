@@ -1,44 +1,50 @@
-"""What a run's tables must say of each other: columns that follow from other columns, computed again from the tables alone.
+"""What a run's tables must say by the study and of each other: what follows from other columns is computed again from the tables alone.
 
-So an edited table is found even where neither ledger nor predictions are left: but for numbers that nothing else depends on.
+So an edited table is found even where neither ledger nor predictions are left: but for numbers that nothing else depends on. These are
+
+    trials        settings that were searched, of trials that are not confirmed; evaluate_seconds, images_per_second, node, device, and
+                  the text of an error
+    epochs        train_loss, train_accuracy, learning_rate, label_recovery and memorised; val_accuracy, val_ece and val_nll but for the
+                  last epoch of a search trial; seconds, where train_seconds is edited to fit
+    evaluations   of the search, and of shifted images of which no predictions are kept: top5_accuracy, adaptive_ece, classwise_ece,
+                  debiased_calibration_error, brier, aurc, excess_aurc and ece_temperature_scaled (but brier and, on test images,
+                  ece_temperature_scaled of clean images, which table trials repeats)
+    all           two or more edits that fit each other
+
+A value that is removed, or added where there was none, is found in these columns too.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import pyarrow as pa
-
 from bsd_core.evaluate import summarise
 from studies.robustness import add_corruption_errors
-from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS, Tables, mark_fronts
-from studies.tally import DifferenceError, Tally, check_rows, row_name
+from studies.spec import StudySpec
+from studies.tables import EPOCHS, EVALUATIONS, Tables, mark_fronts
+from studies.tally import Tally, check_rows, row_name
+from studies.verify_form import KEYS, SHIFT_KEY, check_form
+from studies.verify_trials import check_nulls, check_trials, most
 
 Row = dict[str, Any]
-SHIFT_KEY: Final = ("trial_id", "split", "shift", "name", "severity")
-KEYS: Final = {  # what names a row, by table
-    "trials": ("trial_id",),
-    "epochs": ("trial_id", "epoch"),
-    "evaluations": SHIFT_KEY,
-    "reliability": (*SHIFT_KEY, "bin"),
-}
-_CHILDREN: Final = ("evaluations", "reliability", "epochs")
-_SCHEMAS: Final = {"trials": TRIALS, "epochs": EPOCHS, "evaluations": EVALUATIONS, "reliability": RELIABILITY}
 _N_BINS: Final = 15
 _SUMMARY: Final = (
     *(f"corrupted_{name}" for name in ("accuracy", "ece", "nll")),
     *("mean_corruption_error", "worst_corruption", "worst_corruption_accuracy", "flip_probability", "top5_distance"),
 )
-_OF_CONFIRMED: Final = ("arm", "method", "condition", "noise_kind", "sampler", "dataset", "model", "validation_labels", "objectives")
+_OF_EPOCH: Final = ("val_accuracy", "val_ece", "val_nll")
+_STEADINESS: Final = ("flip_probability", "top5_distance")
+_METRICS: Final = tuple(name for name in EVALUATIONS.names if name not in (*SHIFT_KEY, "phase", "n", *_STEADINESS))
 
 
-def check_derived(tables: Tables, constants: Mapping[str, str], *, exact: Tally, near: Tally) -> None:
+def check_derived(tables: Tables, spec: StudySpec, constants: Mapping[str, str], *, exact: Tally, near: Tally) -> None:
     """Compare all derived columns.
 
     Args:
         tables: of a run.
+        spec: its study.
         constants: columns of table `trials` that are the same in all its rows.
         exact: counts numbers that are copies, or computed from the same numbers in the same way.
         near: counts those that are computed in another way.
@@ -46,70 +52,31 @@ def check_derived(tables: Tables, constants: Mapping[str, str], *, exact: Tally,
     Raises:
         DifferenceError: at the first that is not what it should be.
     """
-    _check_columns(tables)
+    check_form(tables, spec)
     trials: list[Row] = tables.trials.to_pylist()
-    for row in trials:
-        exact.check_fields(row, constants, "table trials", *row_name(row, ("trial_id",)))
-    _check_form(tables)
-    ids = {row["trial_id"] for row in trials}
-    evaluations, reliability, epochs = (_by_trial(name, getattr(tables, name).to_pylist(), ids) for name in _CHILDREN)
+    check_trials(trials, spec, constants, exact)
+    evaluations, reliability, epochs = (_by_trial(getattr(tables, name).to_pylist()) for name in ("evaluations", "reliability", "epochs"))
+    for name, rows in (("evaluations", evaluations), ("reliability", reliability)):
+        order = [(row["trial_id"],) for row in trials if row["trial_id"] in rows]
+        check_rows(name, [(trial_id,) for trial_id in rows], order, KEYS["trials"])
+    rounded = spec.confirm is not None and spec.confirm.predictions != "none"
     for row in trials:
         own = evaluations[row["trial_id"]]
-        _check_epochs(row, epochs[row["trial_id"]], exact)
+        _check_epochs(row, epochs[row["trial_id"]], exact, near)
         _check_bins(row, own, reliability[row["trial_id"]], exact, near)
         _check_trial(row, own, exact)
-    _check_confirmations(trials, exact)
+        if not (rounded and row["phase"] == "confirm"):  # else the last epoch was measured before logits were rounded
+            _check_last_epoch(row, epochs[row["trial_id"]], exact)
+    _check_shifts(trials, evaluations, exact)
+    _check_missing(trials, evaluations, epochs, exact)
     _check_across(trials, evaluations, exact)
     _check_temperatures(trials, evaluations, exact)
 
 
-def _check_columns(tables: Tables) -> None:
-    """Every column there, of its type."""
-    for name, schema in _SCHEMAS.items():
-        table: pa.Table = getattr(tables, name)
-        for field in schema:
-            if field.name not in table.column_names:
-                raise DifferenceError(f"table {name}, column {field.name}: missing in the file")
-            if (kind := table.schema.field(field.name).type) != field.type:
-                raise DifferenceError(f"table {name}, column {field.name}: {kind} in the file, {field.type} recomputed")
-
-
-def _check_form(tables: Tables) -> None:
-    """No null where there must be a value, and no row twice."""
-    for name in _SCHEMAS:
-        rows: list[Row] = getattr(tables, name).to_pylist()
-        for row in rows:
-            for column in _needed(name, row):
-                if row[column] is None:
-                    place = ", ".join(row_name(row, KEYS[name]))
-                    raise DifferenceError(f"table {name}, {place}, column {column}: null in the file, a value recomputed")
-        times = Counter(tuple(row[column] for column in KEYS[name]) for row in rows)
-        for row in rows:
-            if (n := times[tuple(row[column] for column in KEYS[name])]) > 1:
-                raise DifferenceError(f"table {name}, {', '.join(row_name(row, KEYS[name]))}: this row is there {n} times")
-
-
-def _needed(table: str, row: Row) -> tuple[str, ...]:
-    """Columns of a row that cannot be null."""
-    match table:
-        case "trials":
-            chosen_by = row["objectives"].split(", ") if (row["phase"], row["state"]) == ("search", "complete") else ()
-            return ("trial_id", "phase", "state", "epochs", *chosen_by)
-        case "epochs":
-            return (*KEYS[table], "images_seen")
-        case "evaluations":
-            return (*KEYS[table], "n", *(("flip_probability",) if row["shift"] == "perturbation" else ("accuracy", "ece", "nll")))
-        case _:
-            return (*KEYS[table], "count", *(("mean_confidence", "accuracy") if row["count"] else ()))
-
-
-def _by_trial(table: str, rows: Iterable[Row], ids: set[str]) -> dict[str, list[Row]]:
+def _by_trial(rows: Iterable[Row]) -> dict[str, list[Row]]:
     grouped: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         grouped[row["trial_id"]].append(row)
-    for trial_id in grouped:
-        if trial_id not in ids:
-            raise DifferenceError(f"table {table}, trial {trial_id}: table trials has no such trial")
     return grouped
 
 
@@ -135,22 +102,28 @@ def _check_trial(row: Row, evaluations: Sequence[Row], tally: Tally) -> None:
         summary = summarise(shifted)
         expected |= {f"{split}_{name}": summary.get(name) for name in _SUMMARY}
     if row["state"] == "stopped" and not evaluations:
-        expected = {name: value for name, value in expected.items() if name not in ("val_accuracy", "val_ece", "val_nll")}
+        expected = {name: value for name, value in expected.items() if name not in _OF_EPOCH}
     tally.check_fields(row, expected, *where)
     for other in evaluations:
         tally.check(other["phase"], row["phase"], "table evaluations", *row_name(other, SHIFT_KEY), "column phase")
 
 
-def _check_epochs(row: Row, epochs: Sequence[Row], tally: Tally) -> None:
+def _check_epochs(row: Row, epochs: Sequence[Row], exact: Tally, near: Tally) -> None:
     if row["error"] is not None:  # it may have left without saying how far it came
         return
-    key = ("trial_id", "epoch")
+    key = KEYS["epochs"]
     wanted = [(row["trial_id"], epoch) for epoch in range(1, row["epochs"] + 1)]
     check_rows("epochs", [tuple(epoch[name] for name in key) for epoch in epochs], wanted, key)
-    sums = {"images_seen": sum(epoch["images_seen"] for epoch in epochs)}
-    if row["state"] == "stopped" and not row["audited"]:
-        sums |= {name: epochs[-1][name] for name in ("val_accuracy", "val_ece", "val_nll")}
-    tally.check_fields(row, sums, "table trials", *row_name(row, ("trial_id",)))
+    where = ("table trials", *row_name(row, ("trial_id",)))
+    exact.check(row["images_seen"], sum(epoch["images_seen"] for epoch in epochs), *where, "column images_seen")
+    if None not in (seconds := [epoch["seconds"] for epoch in epochs]):
+        near.check(row["train_seconds"], sum(seconds), *where, "column train_seconds")
+
+
+def _check_last_epoch(row: Row, epochs: Sequence[Row], tally: Tally) -> None:
+    """A trial's own values on clean validation images are those of its last epoch."""
+    if row["error"] is None and epochs:
+        tally.check_fields(epochs[-1], {name: row[name] for name in _OF_EPOCH}, "table epochs", *row_name(epochs[-1], KEYS["epochs"]))
 
 
 def _check_bins(row: Row, evaluations: Sequence[Row], reliability: Sequence[Row], exact: Tally, near: Tally) -> None:
@@ -160,7 +133,8 @@ def _check_bins(row: Row, evaluations: Sequence[Row], reliability: Sequence[Row]
     wanted = [(*(other[name] for name in SHIFT_KEY), index) for other in measured for index in range(_N_BINS)]
     check_rows("reliability", [tuple(other[name] for name in key) for other in reliability], wanted, key)
     for number, other in enumerate(measured):
-        bins = [bin_ for bin_ in reliability[number * _N_BINS : (number + 1) * _N_BINS] if bin_["count"]]
+        all_bins = reliability[number * _N_BINS : (number + 1) * _N_BINS]
+        bins = [bin_ for bin_ in all_bins if bin_["count"]]
         where = ("table evaluations", *row_name(other, SHIFT_KEY))
         exact.check(other["n"], sum(bin_["count"] for bin_ in bins), *where, "column n")
         shares = [bin_["count"] / other["n"] for bin_ in bins]
@@ -175,8 +149,9 @@ def _check_bins(row: Row, evaluations: Sequence[Row], reliability: Sequence[Row]
             },
             *where,
         )
-        for bin_ in bins:
-            exact.check(bin_["phase"], row["phase"], "table reliability", *row_name(bin_, key), "column phase")
+        for bin_ in all_bins:
+            empty = {} if bin_["count"] else {"mean_confidence": None, "accuracy": None}
+            exact.check_fields(bin_, {"phase": row["phase"], **empty}, "table reliability", *row_name(bin_, key))
 
 
 def _check_across(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]], tally: Tally) -> None:
@@ -190,22 +165,6 @@ def _check_across(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]
         tally.check_fields(row, {name: right[name] for name in columns}, "table trials", *row_name(row, ("trial_id",)))
 
 
-def _check_confirmations(trials: Sequence[Row], tally: Tally) -> None:
-    """Confirm trials against the search trials whose settings they were trained with, and against each other."""
-    searched = {row["trial_id"]: row for row in trials if row["phase"] == "search"}
-    confirmations = [row for row in trials if row["phase"] == "confirm"]
-    first: dict[int, Row] = {}
-    for row in confirmations:
-        where = ("table trials", *row_name(row, ("trial_id",)))
-        confirmed = searched.get(row["confirms"])
-        if confirmed is None or not confirmed["chosen_as"]:
-            raise DifferenceError(f"{', '.join(where)}, column confirms: {row['confirms']!r} is no search trial that was chosen")
-        settings = [name for name in row if name.startswith("param_")]
-        tally.check_fields(row, {name: confirmed[name] for name in (*_OF_CONFIRMED, *settings)}, *where)
-        tally.check(row["trial_id"], f"{row['confirms']}-confirm-{row['replicate']}", *where, "column trial_id")
-        tally.check(row["seed"], first.setdefault(row["replicate"], row)["seed"], *where, "column seed")
-
-
 def _check_temperatures(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]], tally: Tally) -> None:
     """All predictions of a trial are scaled by its own temperature, or by that of the trial it confirms if it has none."""
     own = {row["trial_id"]: row["temperature"] for row in trials}
@@ -214,3 +173,38 @@ def _check_temperatures(trials: Sequence[Row], evaluations: Mapping[str, Sequenc
         for other in evaluations[row["trial_id"]]:
             if other["shift"] != "perturbation":
                 tally.check(other["temperature"], temperature, "table evaluations", *row_name(other, SHIFT_KEY), "column temperature")
+
+
+def _check_shifts(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]], tally: Tally) -> None:
+    """All trials of a phase that were measured were shown the same images: those that most of them were shown."""
+    for phase in ("search", "confirm"):
+        measured = [evaluations[row["trial_id"]] for row in trials if row["phase"] == phase and evaluations[row["trial_id"]]]
+        if not measured:
+            continue
+        shown = most(tuple((*(row[name] for name in SHIFT_KEY[1:]), row["n"]) for row in rows) for rows in measured)
+        for rows in measured:
+            trial_id = rows[0]["trial_id"]
+            keys = [tuple(row[name] for name in SHIFT_KEY) for row in rows]
+            check_rows("evaluations", keys, [(trial_id, *place) for *place, _ in shown], SHIFT_KEY)
+            for row, (*_, n) in zip(rows, shown, strict=True):
+                tally.check(row["n"], n, "table evaluations", *row_name(row, SHIFT_KEY), "column n")
+
+
+def _check_missing(
+    trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]], epochs: Mapping[str, Sequence[Row]], tally: Tally
+) -> None:
+    """Values that nothing else tells: at least they are there."""
+    own = {row["trial_id"]: row for row in trials}
+    measured = [row for rows in evaluations.values() for row in rows]
+    for row in measured:
+        absent = _METRICS if row["shift"] == "perturbation" else _STEADINESS
+        tally.check_fields(row, dict.fromkeys(absent), "table evaluations", *row_name(row, SHIFT_KEY))
+    check_nulls("evaluations", [row for row in measured if row["shift"] != "perturbation"], _METRICS, lambda row: 0, tally)
+    check_nulls("evaluations", [row for row in measured if row["shift"] == "perturbation"], _STEADINESS, lambda row: 0, tally)
+    trained = [row for rows in epochs.values() for row in rows if own[row["trial_id"]]["error"] is None]
+    columns = [name for name in EPOCHS.names if name not in KEYS["epochs"]]
+    check_nulls("epochs", trained, columns, lambda row: _with_noise(own[row["trial_id"]]), tally)
+
+
+def _with_noise(trial: Row) -> tuple[str, bool]:
+    return trial["phase"], bool(trial["n_wrong_labels"])

@@ -1,0 +1,124 @@
+"""Whether tables are of the form that all readers rely on: columns and their types, values that must be there, and known words.
+
+Nothing is computed here, so the report checks this too before it reads tables that somebody may have edited. No Torch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from studies.spec import StudySpec
+from studies.statistics.confirmed import ROLES
+from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS, Tables
+from studies.tally import DifferenceError, row_name
+
+Row = dict[str, Any]
+SHIFT_KEY: Final = ("trial_id", "split", "shift", "name", "severity")
+KEYS: Final = {  # what names a row, by table
+    "trials": ("trial_id",),
+    "epochs": ("trial_id", "epoch"),
+    "evaluations": SHIFT_KEY,
+    "reliability": (*SHIFT_KEY, "bin"),
+}
+_SCHEMAS: Final = {"trials": TRIALS, "epochs": EPOCHS, "evaluations": EVALUATIONS, "reliability": RELIABILITY}
+_STATES: Final = {"search": ("complete", "failed", "stopped"), "confirm": ("complete", "failed")}
+
+
+def check_form(tables: Tables, spec: StudySpec) -> None:
+    """Check all four tables.
+
+    Raises:
+        DifferenceError: at the first thing that is not as it should be.
+    """
+    _check_columns(tables)
+    rows: dict[str, list[Row]] = {name: getattr(tables, name).to_pylist() for name in _SCHEMAS}
+    for name, members in rows.items():
+        _check_values(name, members, spec)
+    chosen = {row["trial_id"] for row in rows["trials"] if row["chosen_as"] is not None}
+    for row in rows["trials"]:
+        _check_trial(row, spec)
+        if row["phase"] == "confirm" and row["confirms"] not in chosen:
+            raise _wrong("trials", row, "confirms", f"{row['confirms']!r} is no search trial that was chosen")
+    ids = {row["trial_id"] for row in rows["trials"]}
+    for name in ("epochs", "evaluations", "reliability"):
+        for trial_id in dict.fromkeys(row["trial_id"] for row in rows[name]):
+            if trial_id not in ids:
+                raise DifferenceError(f"table {name}, trial {trial_id}: table trials has no such trial")
+
+
+def _check_columns(tables: Tables) -> None:
+    """Every column there, of its type, and no others but hyperparameters."""
+    for name, schema in _SCHEMAS.items():
+        table: pa.Table = getattr(tables, name)
+        for field in schema:
+            if field.name not in table.column_names:
+                raise DifferenceError(f"table {name}, column {field.name}: missing in the file")
+            if (kind := table.schema.field(field.name).type) != field.type:
+                raise DifferenceError(f"table {name}, column {field.name}: {kind} in the file, {field.type} recomputed")
+        for column in table.column_names:
+            if column not in schema.names and not (name == "trials" and column.startswith("param_")):
+                raise DifferenceError(f"table {name}, column {column}: in the file, but not when recomputed")
+
+
+def _check_values(name: str, rows: Sequence[Row], spec: StudySpec) -> None:
+    """No null where there must be a value, and no row twice."""
+    for row in rows:
+        for column in _needed(name, row, spec):
+            if row[column] is None:
+                raise _wrong(name, row, column, "null in the file, a value recomputed")
+    times = Counter(tuple(row[column] for column in KEYS[name]) for row in rows)
+    for row in rows:
+        if (n := times[tuple(row[column] for column in KEYS[name])]) > 1:
+            raise DifferenceError(f"table {name}, {', '.join(row_name(row, KEYS[name]))}: this row is there {n} times")
+
+
+def _needed(table: str, row: Row, spec: StudySpec) -> tuple[str, ...]:
+    """Columns of a row that cannot be null."""
+    match table:
+        case "trials":
+            always = ("trial_id", "phase", "arm", "trial_number", "seed", "state", "epochs", "audited", "on_front")
+            measured: Iterable[str] = ()
+            if row["state"] == "complete":
+                measured = ("replicate", "test_accuracy", "test_ece") if row["phase"] == "confirm" else spec.targets
+            return (*always, *measured, *(("confirms", "replicate") if row["phase"] == "confirm" else ()))
+        case "epochs":
+            return (*KEYS[table], "images_seen")
+        case "evaluations":
+            return (*KEYS[table], "n", *(("flip_probability",) if row["shift"] == "perturbation" else ("accuracy", "ece", "nll")))
+        case _:
+            return (*KEYS[table], "count", *(("mean_confidence", "accuracy") if row["count"] else ()))
+
+
+def _check_trial(row: Row, spec: StudySpec) -> None:
+    """Known words, and columns that say the same thing twice."""
+    _one_of(row, "phase", tuple(_STATES))
+    _one_of(row, "state", _STATES[row["phase"]])
+    _one_of(row, "arm", [arm.name for arm in (spec.arms if row["phase"] == "search" else spec.compared_arms)])
+    if row["chosen_as"] is not None:
+        roles = row["chosen_as"].split(", ")
+        if not set(roles) <= set(ROLES):
+            raise _wrong("trials", row, "chosen_as", f"{row['chosen_as']!r} in the file, but roles are {', '.join(ROLES)}")
+        if (row["phase"], row["state"]) != ("search", "complete") or row["arm"] not in {arm.name for arm in spec.compared_arms}:
+            raise _wrong("trials", row, "chosen_as", f"{row['chosen_as']!r} in the file, null recomputed: no such trial is confirmed")
+    stopped = row["state"] == "stopped"
+    if stopped != (row["stopped_at"] is not None):
+        raise _wrong(
+            "trials", row, "stopped_at", f"{'null' if stopped else row['stopped_at']} in the file, but its state is {row['state']}"
+        )
+    if row["audited"] and not stopped:
+        raise _wrong("trials", row, "audited", f"True in the file, but its state is {row['state']}")
+    if not stopped and (row["state"] == "failed") != (row["error"] is not None):
+        raise _wrong("trials", row, "error", f"{'null' if row['error'] is None else 'a text'} in the file, but its state is {row['state']}")
+
+
+def _one_of(row: Row, column: str, known: Sequence[str]) -> None:
+    if row[column] not in known:
+        raise _wrong("trials", row, column, f"{row[column]!r} in the file, which is none of {', '.join(known)}")
+
+
+def _wrong(table: str, row: Row, column: str, problem: str) -> DifferenceError:
+    return DifferenceError(f"table {table}, {', '.join(row_name(row, KEYS[table]))}, column {column}: {problem}")
