@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bsd_core.errors import BSDError, ConfigError, DataError, shown
+from bsd_core.errors import BSDError, ConfigError, shown
 from studies.screen import our_console
 
 app = typer.Typer(
@@ -97,11 +97,12 @@ def front(name: Run, results: Results = "results") -> None:
     """Print and draw the front of a study's newest run; works while it runs, too."""
     from studies.run import show_front, write_results
     from studies.run_folder import find_run
+    from studies.tables import no_trial_ended
 
     run = find_run(_local(results), name)
     tables = write_results(run)
     if tables is None:
-        raise DataError(f"No trial of {run.path} has ended yet. Wait, or finish the run: python -m studies resume {run.path}")
+        raise no_trial_ended(run)
     show_front(run, tables, our_console())
 
 
@@ -112,9 +113,12 @@ def report(name: Run, results: Results = "results") -> None:
     from studies.run_folder import find_run
     from studies.statistics.document import update_statistics
     from studies.tables import read_tables
+    from studies.verify_form import require_form
 
     run = find_run(_local(results), name)
-    print_report(our_console(), update_statistics(run, read_tables(run)), run.path, opened=run.test_opened)
+    tables = read_tables(run)
+    require_form(run, tables)
+    print_report(our_console(), update_statistics(run, tables), run.path, opened=run.test_opened)
 
 
 @app.command()

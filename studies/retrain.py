@@ -29,6 +29,7 @@ from studies.results import ledger_tables
 from studies.run_folder import RunFolder
 from studies.screen import say
 from studies.spec import StudySpec
+from studies.tables import no_trial_ended
 from studies.trial import reset_process_state, trial_events
 from studies.trial_data import SearchData, TestData, TrialSettings
 
@@ -77,9 +78,11 @@ def retrain(run: RunFolder, name: str, console: Console, *, save: Path | None = 
         ConfigError: no such trial, one that has not ended, or `save` cannot be written or is for several trials.
         DataError: the ledger is missing, or the data are no longer those of the run.
     """
-    if not run.ledger.exists():
+    if not run.ledger.exists() and (run.tables / "trials.parquet").exists():
         raise DataError(f"{run.path} has no ledger.jsonl, which knows the settings of its trials to the last bit.")
     spec, events = run.spec(), read_ledger(run.ledger).events
+    if not any(event["event"] == "end" for event in events):
+        raise no_trial_ended(run)
     names = find_trials(run, spec, events, name)
     trials = [recorded_trial(events, trial_id, run=run.path) for trial_id in names]
     if save is not None:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bsd_core.errors import DataError, one_line
-from studies.ledger import Event, own_temperature
+from studies.ledger import Event, own_temperature, read_ledger
 from studies.pareto import non_dominated
 from studies.robustness import add_corruption_errors
 from studies.run_folder import RunFolder, write_atomically
@@ -277,8 +277,10 @@ def read_tables(run: RunFolder) -> Tables:
     """The tables of a run, from Parquet.
 
     Raises:
-        DataError: a table is missing, broken, or of another schema version.
+        DataError: a table is missing, broken, or of another schema version; or no trial has ended, so that there can be none.
     """
+    if not any(run.tables.glob("*.parquet")) and not any(event["event"] == "end" for event in read_ledger(run.ledger).events):
+        raise no_trial_ended(run)
     tables = {}
     for field in fields(Tables):
         path = run.tables / f"{field.name}.parquet"
@@ -299,6 +301,11 @@ def read_tables(run: RunFolder) -> Tables:
             )
         tables[field.name] = table
     return Tables(**tables)
+
+
+def no_trial_ended(run: RunFolder) -> DataError:
+    """What to say of a run that has nothing to show yet."""
+    return DataError(f"No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}")
 
 
 def _writer(metadata: Mapping[bytes, bytes]) -> str:

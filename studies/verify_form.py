@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from bsd_core.errors import DataError
+from studies.run_folder import RunFolder
 from studies.spec import StudySpec
 from studies.statistics.confirmed import ROLES
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS, Tables
@@ -48,6 +50,20 @@ def check_form(tables: Tables, spec: StudySpec) -> None:
         for trial_id in dict.fromkeys(row["trial_id"] for row in rows[name]):
             if trial_id not in ids:
                 raise DifferenceError(f"table {name}, trial {trial_id}: table trials has no such trial")
+
+
+def require_form(run: RunFolder, tables: Tables) -> None:
+    """For a reader that would stumble over tables of another form.
+
+    Raises:
+        DataError: they are; it names the first thing that is not as it should be.
+    """
+    try:
+        check_form(tables, run.spec())
+    except DifferenceError as difference:
+        raise DataError(
+            f"The tables of {run.path} were edited: {difference}. Build them again: python -m studies front {run.path}"
+        ) from None
 
 
 def _check_columns(tables: Tables) -> None:

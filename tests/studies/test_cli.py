@@ -165,9 +165,13 @@ def test_an_unknown_run_is_refused(command_name: str, tmp_path: Path, monkeypatc
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_front_before_the_first_trial_ended_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
-    make_run(tmp_path)
-    assert "has ended yet" in refused(monkeypatch, capsys, "front", "mine", "--results", str(tmp_path))
+@pytest.mark.parametrize("words", [["front", "mine"], ["report", "mine"], ["verify", "mine"], ["retrain", "mine", "knee"]])
+def test_a_run_in_which_no_trial_has_ended_is_refused(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen
+) -> None:
+    run = make_run(tmp_path)
+    message = refused(monkeypatch, capsys, *words, "--results", str(tmp_path))
+    assert message == f"error: No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}\n"
 
 
 def test_a_front_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:

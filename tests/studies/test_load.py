@@ -7,7 +7,7 @@ import pytest
 import studies
 from bsd_core.errors import ConfigError, DataError
 from studies.tables import write_tables
-from tests.studies._dummies import make_run, make_tables
+from tests.studies._dummies import make_events, make_run, make_suggest, make_tables
 
 
 def test_the_public_names() -> None:
@@ -34,6 +34,12 @@ def test_an_unknown_run_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_without_tables_is_refused(tmp_path: Path) -> None:
-    make_run(tmp_path)
+    make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
     with pytest.raises(DataError, match=r"No table '.*trials\.parquet': tables are written when a run ends"):
+        studies.load("mine", results=tmp_path)
+
+
+def test_a_run_without_a_trial_that_ended_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, [make_suggest("bsd/none", 0)])
+    with pytest.raises(DataError, match=rf"^No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}$"):
         studies.load("mine", results=tmp_path)

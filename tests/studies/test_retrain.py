@@ -22,7 +22,7 @@ from studies.recorded import Comparison, compare, numbers_of, recorded_trial
 from studies.retrain import find_trials, retrain
 from studies.run_folder import RunFolder
 from studies.screen import our_console
-from tests.studies._dummies import make_end, make_epoch, make_epochs, make_run, make_suggest
+from tests.studies._dummies import make_end, make_epoch, make_epochs, make_events, make_run, make_suggest
 from tests.studies._played_runs import copy_run, play_run
 
 SEARCH, CONFIRM = "bsd-symmetric_40-0000", "bsd-symmetric_40-0000-confirm-1"
@@ -257,27 +257,37 @@ def test_unknown_trials_and_empty_operating_points_are_refused(
 
 
 def test_of_many_trials_only_some_are_listed(tmp_path: Path) -> None:
-    run = make_run(tmp_path, [make_suggest("bsd/none", number) for number in range(20)])
+    run = make_run(tmp_path, [*(make_suggest("bsd/none", number) for number in range(20)), make_end("bsd/none", 0, 0.9)])
     with pytest.raises(ConfigError, match=r"bsd-none-0007 and 12 more, see table trials\.$"):
         again(run, "?")
 
 
 def test_a_trial_that_has_not_ended_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing_is_loaded(monkeypatch)
-    run = make_run(tmp_path, [make_suggest("bsd/none", 0), make_epochs("bsd/none", 0, make_epoch(1))])
+    events = [*make_events(("bsd/none", 1, 0.9, 0.1)), make_suggest("bsd/none", 0), make_epochs("bsd/none", 0, make_epoch(1))]
+    run = make_run(tmp_path, events)
     with pytest.raises(ConfigError, match=r"Trial bsd-none-0000 has not ended, .* Finish it: python -m studies resume "):
         again(run, BROKEN)
 
 
 def test_an_operating_point_of_a_run_without_a_finished_trial_is_refused(tmp_path: Path) -> None:
-    run = make_run(tmp_path, [make_suggest("bsd/none", 0)])
+    run = make_run(tmp_path, make_events(("bsd/none", 0, None, 0.1)))
     with pytest.raises(ConfigError, match="recommends no trial as knee: no finished trial"):
         again(run, "knee")
+
+
+@pytest.mark.parametrize("name", [BROKEN, "knee", "?"])
+def test_a_run_without_a_trial_that_ended_is_refused(name: str, tmp_path: Path) -> None:
+    run = make_run(tmp_path, [make_suggest("bsd/none", 0)])
+    with pytest.raises(DataError, match=rf"^No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}$"):
+        again(run, name)
 
 
 def test_a_run_without_a_ledger_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     run.ledger.unlink()
+    run.tables.mkdir()
+    (run.tables / "trials.parquet").touch()
     with pytest.raises(DataError, match=r"has no ledger\.jsonl"):
         again(run, BROKEN)
 
