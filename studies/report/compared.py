@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from studies.report.confirmed import plain_table
+from studies.report.confirmed import of_wanted, plain_table
 from studies.robustness import BASE_METHOD
 
 Numbers = Mapping[str, Any]  # parts of the document
@@ -22,6 +22,7 @@ METRIC_NAMES: Final = {
     "test_corrupted_ece": "corr. ECE",
 }
 SAME: Final = "not distinguishable"
+HERE: Final = "on these images"  # what a verdict over seeds alone is restricted to
 
 _SHOWN: Final = ("test_accuracy", "test_ece")
 _AT_MOST: Final = 12  # pairs named in a line
@@ -42,12 +43,17 @@ def _pairs(document: Numbers) -> dict[str, dict[tuple[str, str], dict[str, Numbe
     return found
 
 
+def _told_apart(pair: Mapping[str, Numbers], metrics: Iterable[str]) -> bool:
+    return any(pair[metric]["verdict"] in ("better", "worse") for metric in metrics)
+
+
 def render_comparisons(document: Numbers) -> RenderableType:
     """Accuracy and ECE of each method less those of another, at 80 columns: all pairs with plain training, and what else differs."""
     parts: list[RenderableType] = [Text(f"methods compared on test, each by its {first_role(document)} setting", style="bold")]
+    judged, wanted = document["budgets"]["equal"], document["setup"]["seeds"]
     for condition, pairs in _pairs(document).items():
-        differing = {names for names, pair in pairs.items() if any(pair[metric]["verdict"] != SAME for metric in _SHOWN)}
-        if not differing:
+        differing = {names for names, pair in pairs.items() if _told_apart(pair, _SHOWN)}
+        if judged and not differing:
             parts.append(
                 Text(f"condition {condition}: no two methods are distinguishable in accuracy or ECE ({_counted(len(pairs), 'pair')}).")
             )
@@ -58,13 +64,19 @@ def render_comparisons(document: Numbers) -> RenderableType:
             table.add_column(title, no_wrap=True)
         shown = [names for names in pairs if names in differing or names[1] == BASE_METHOD]
         for names in shown:
-            table.add_row(Text(" - ".join(names)), *(Text(_cell(pairs[names][metric])) for metric in _SHOWN))
+            table.add_row(_named(names, pairs[names], wanted), *(Text(_cell(pairs[names][metric])) for metric in _SHOWN))
         parts.append(table)
-        if alike := [" - ".join(names) for names in pairs if names not in shown]:
-            named = ", ".join(alike) if len(alike) <= _AT_MOST else f"{len(alike)} other pairs"
-            parts.append(Text(f"{SAME} in both: {named}"))
+        if others := [" - ".join(names) for names in pairs if names not in shown]:
+            named = ", ".join(others) if len(others) <= _AT_MOST else f"{len(others)} other pairs"
+            parts.append(Text(f"{SAME} in both: {named}" if judged else f"in report/statistics.json: {named}"))
     parts += [Text(), Text(_caption(document), style="dim")]
     return Group(*parts)
+
+
+def _named(names: tuple[str, str], pair: Mapping[str, Numbers], wanted: int) -> Text:
+    """A pair, and on how many seeds it rests where trainings failed or are still to come."""
+    n = pair["test_accuracy"]["n_replicates"]
+    return Text(" - ".join(names) + ("" if n == wanted else f"\n  {of_wanted(n, wanted)} seeds"))
 
 
 def _cell(pair: Numbers) -> str:
@@ -73,8 +85,12 @@ def _cell(pair: Numbers) -> str:
     change = f"{100 * pair['difference']:+.1f}"
     if pair["low"] is not None:
         change += f" [{100 * pair['low']:+.1f}, {100 * pair['high']:+.1f}]"
-    p = f" ({format_p(pair['holm_p'])})" if pair["verdict"] != SAME else ""
-    return f"{change}\n{pair['verdict']}{p}"
+    if pair["verdict"] is None:
+        return change
+    if pair["verdict"] == SAME:
+        return f"{change}\n{SAME}"
+    here = "" if pair["over"] == "seeds and images" else f"\n{HERE}"
+    return f"{change}\n{pair['verdict']} ({format_p(pair['holm_p'])}){here}"
 
 
 def format_p(p: float) -> str:
@@ -89,45 +105,80 @@ def _counted(n: int, what: str) -> str:
 def _caption(document: Numbers) -> str:
     shown = [pair for pair in document["comparisons"] if pair["role"] == first_role(document) and pair["metric"] in _SHOWN]
     both = all(pair["over"] == "seeds and images" for pair in shown)
-    over = "fresh seeds and other images" if both else "fresh seeds alone: no predictions were kept, so nothing is said of other images"
+    over = "fresh seeds and other images" if both else "fresh seeds alone, for these images: predictions were not kept"
     replicates = sorted({pair["n_replicates"] for pair in shown})
     n = f"{replicates[0]}" if len(replicates) == 1 else f"{replicates[0]} to {replicates[-1]}"
-    lines = [
-        f"[ ]: 95 % interval of each difference by itself, over {over}; paired by seed, wrong labels and image; n = {n} seeds.",
-        f"Verdicts: p < {document['level']:g} after Holm's correction for all pairs and conditions. {SAME}: within noise, which is no "
-        "proof of being equal.",
-    ]
+    lines = [f"[ ]: 95 % interval of each difference by itself, over {over}; paired by seed, wrong labels and image; n = {n} seeds."]
+    if document["budgets"]["equal"]:
+        lines.append(
+            f"Verdicts: p < {document['level']:g} after Holm's correction for all pairs and conditions. {SAME}: within noise, which is no "
+            "proof of being equal."
+        )
+    else:
+        lines.append(_no_verdict(document))
+    if any(pair["n_replicates"] < document["setup"]["seeds"] for pair in shown):
+        lines.append("Seeds on which a training failed or is still to come are left out of a difference, which may flatter.")
     lines += [f"No interval: {reason}" for reason in dict.fromkeys(pair["reason"] for pair in shown) if reason]
-    if not document["budgets"]["equal"]:
-        lines.append("Budgets are NOT equal, so a difference may be one of budgets: " + "; ".join(document["budgets"]["reasons"]) + ".")
+    lines.append(
+        f"Compared are the settings that one search of {_trials(document)} an arm chose; another search could choose others, which "
+        "no interval here covers."
+    )
     return "\n".join(lines)
 
 
+def _trials(document: Numbers) -> str:
+    n = sorted({arm["n_finished"] for arm in document["budgets"]["arms"] if arm["n_confirmed"]})
+    return _counted(n[0], "trial") if len(n) == 1 else f"{n[0]} to {n[-1]} trials"
+
+
+def _no_verdict(document: Numbers) -> str:
+    reasons = "; ".join(document["budgets"]["reasons"])
+    return f"No verdict: budgets are NOT equal, so a difference may be one of budgets: {reasons}."
+
+
 def render_verdicts(document: Numbers) -> RenderableType:
-    """In which metrics a method is better or worse than another; pairs that no metric tells apart are counted."""
+    """In which metrics a method is better or worse than another; pairs that no metric tells apart are counted.
+
+    Where budgets are unequal, the differences with plain training instead.
+    """
+    judged, wanted = document["budgets"]["equal"], document["setup"]["seeds"]
     measured = [metric for metric in METRIC_NAMES if any(pair["metric"] == metric for pair in document["comparisons"])]
-    parts: list[RenderableType] = [Text("verdicts in all metrics (=: not distinguishable)", style="bold")]
+    title = f"verdicts in all metrics (=: {SAME})" if judged else "no verdicts: differences in all metrics (points, but NLL in nats)"
+    parts: list[RenderableType] = [Text(title, style="bold")]
+    alone: set[str] = set()
     for condition, pairs in _pairs(document).items():
-        told = {names: pair for names, pair in pairs.items() if any(pair[metric]["verdict"] != SAME for metric in measured)}
-        if told:
+        alone |= {metric for pair in pairs.values() for metric in measured if pair[metric]["over"] == "seeds"}
+        shown = {names: pair for names, pair in pairs.items() if (_told_apart(pair, measured) if judged else names[1] == BASE_METHOD)}
+        if shown:
             table = plain_table()
             table.add_column(f"condition\n{condition}", ratio=1, overflow="fold")
             for metric in measured:
                 table.add_column(METRIC_NAMES[metric].replace(" ", "\n", 1), no_wrap=True)
             table.add_column("P(more\nacc.)", justify="right", no_wrap=True)
-            for names, pair in told.items():
+            for names, pair in shown.items():
                 chance = pair["test_accuracy"]["improvement"]["probability"]
-                verdicts = [_word(pair[metric]["verdict"]) for metric in measured]
-                table.add_row(Text(" - ".join(names)), *verdicts, "-" if chance is None else f"{chance:.2f}")
+                words = [_word(pair[metric]) for metric in measured]
+                table.add_row(_named(names, pair, wanted), *words, "-" if chance is None else f"{chance:.2f}")
             parts.append(table)
-        if alike := len(pairs) - len(told):
-            parts.append(Text(f"condition {condition}: {_counted(alike, 'pair')} not distinguishable in any metric"))
-    parts.append(Text("P(more acc.): chance that a training of the first is more accurate than one of the second.", style="dim"))
-    return Group(*parts)
+        if others := len(pairs) - len(shown):
+            where = f"{SAME} in any metric" if judged else "in report/statistics.json"
+            parts.append(Text(f"condition {condition}: {_counted(others, 'pair')} {where}"))
+    lines = [] if judged else [_no_verdict(document)]
+    if alone:
+        named = ", ".join(METRIC_NAMES[metric] for metric in measured if metric in alone)
+        lines.append(f"{named}: over seeds alone, for these images; nothing is said of others.")
+    lines.append("P(more acc.): chance that a training of the first is more accurate than one of the second; one that failed loses.")
+    return Group(*parts, Text("\n".join(lines), style="dim"))
 
 
-def _word(verdict: str) -> str:
-    return "=" if verdict == SAME else verdict
+def _word(pair: Numbers) -> str:
+    """A verdict, or the difference where there is none to be."""
+    if pair["verdict"] is None:
+        nats = pair["metric"].endswith("nll")
+        return "-" if pair["difference"] is None else f"{pair['difference']:+.3f}" if nats else f"{100 * pair['difference']:+.1f}"
+    if pair["verdict"] == SAME:
+        return "="
+    return f"{pair['verdict']}" if pair["over"] == "seeds and images" else f"{pair['verdict']}\non these\nimages"
 
 
 def render_ranking(document: Numbers) -> RenderableType:
@@ -139,7 +190,9 @@ def render_ranking(document: Numbers) -> RenderableType:
     for condition, metrics in document["ranking"].get(first_role(document), {}).items():
         for metric in _SHOWN:
             parts.append(Text(f"{condition}, {METRIC_NAMES[metric]}: {_ranked(metrics[metric])}"))
-    parts.append(Text("In the order of the means, %; those before `behind` are not distinguishable from the first.", style="dim"))
+    alone = any(pair["over"] == "seeds" for pair in document["comparisons"] if pair["metric"] in _SHOWN)
+    here = f", {HERE}" if alone else ""
+    parts.append(Text(f"In the order of the means, %; those before `behind` are not distinguishable from the first{here}.", style="dim"))
     return Group(*parts)
 
 
@@ -149,5 +202,5 @@ def _ranked(methods: Sequence[Numbers]) -> str:
             if entry["tied_with_best"] is tied:
                 yield entry["method"] if entry["mean"] is None else f"{entry['method']} {100 * entry['mean']:.1f}"
 
-    groups = [", ".join(named(True)), "behind: " + ", ".join(named(False)), "no finished training: " + ", ".join(named(None))]
+    groups = [", ".join(named(True)), "behind: " + ", ".join(named(False)), "not measured: " + ", ".join(named(None))]
     return "; ".join(group for group in groups if not group.endswith(": "))

@@ -46,6 +46,11 @@ def with_interval(summary: Numbers | None, *, scale: float = 100, digits: int = 
     return mean if summary["low"] is None else f"{mean} ±{scale * (summary['high'] - summary['low']) / 2:.{digits}f}"
 
 
+def of_wanted(n: int, wanted: int) -> str:
+    """`5`, or `1 of 5` where trainings failed or are still to come."""
+    return f"{n}" if n == wanted else f"{n} of {wanted}"
+
+
 def render_confirmed(document: Numbers, *, opened: str | None = None) -> RenderableType:
     """A table of the confirmed settings for each condition, readable at 80 columns.
 
@@ -56,11 +61,11 @@ def render_confirmed(document: Numbers, *, opened: str | None = None) -> Rendera
     parts: list[RenderableType] = []
     for condition in dict.fromkeys(point["condition"] for point in document["confirmed"]):
         members = [point for point in document["confirmed"] if point["condition"] == condition]
-        parts += [Text(f"confirmed on test, condition {condition}", style="bold"), _table(members), Text()]
+        parts += [Text(f"confirmed on test, condition {condition}", style="bold"), _table(members, document["setup"]["seeds"]), Text()]
     return Group(*parts, Text(_caption(document, opened), style="dim"))
 
 
-def _table(points: Sequence[Numbers]) -> Table:
+def _table(points: Sequence[Numbers], wanted: int) -> Table:
     table = plain_table()
     table.add_column("method: chosen as\nsettings", ratio=1, overflow="fold")
     titles = {name: title for name, title in _TITLES.items() if any(point["metrics"][name]["n"] for point in points)}
@@ -70,9 +75,8 @@ def _table(points: Sequence[Numbers]) -> Table:
     for point in points:
         name = Text(point["method"], style="bold").append(f": {', '.join(point['roles'])}", style="not bold")
         settings = Padding(Text(format_settings(point["settings"]), style="dim"), (0, 0, 0, 2))
-        run = point["n_finished"] + point["n_failed"]
-        n = f"{run}" if not point["n_failed"] else f"{point['n_finished']} of {run}"
-        table.add_row(Group(name, settings), *(_cell(metric, point["metrics"][metric]) for metric in titles), n)
+        cells = [_cell(metric, point["metrics"][metric]) for metric in titles]
+        table.add_row(Group(name, settings), *cells, of_wanted(point["n_finished"], wanted))
     return table
 
 
@@ -97,7 +101,9 @@ def _caption(document: Numbers, opened: str | None) -> str:
         lines.append("after T: probabilities scaled by a temperature that was fitted on validation images.")
     failed = sum(point["n_failed"] for point in points)
     if failed:
-        lines.append(f"{failed} of these trainings failed and are left out of the means; see `error` in trials.parquet.")
+        lines.append(
+            f"{failed} of these trainings failed and are left out of the means, which therefore flatter; see `error` in trials.parquet."
+        )
     return "\n".join(lines)
 
 

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from studies.predictions import Prediction, read_predictions
 from studies.robustness import BASE_METHOD
 from studies.statistics.confirmed import ConfirmedPoint
 from studies.statistics.improvement import Improvement, probability_of_improvement
 from studies.statistics.multiple import holm
-from studies.statistics.paired import Comparison, Verdict, compare, compare_means, verdict
-from studies.statistics.resampling import Float64, Replicates, ResampledMetrics, Resampler
+from studies.statistics.paired import Comparison, SeedVariance, Verdict, compare, compare_means, pooled_seed_variance, verdict
+from studies.statistics.stored import StoredPredictions
 
 COMPARED_ROLES: Final = ("best_accuracy", "knee", "best_ece")
 LEVEL: Final = 0.05
-
-_BLOCK = 2**22  # logits held as float64 at once: 32 MiB
 
 
 class Metric(NamedTuple):
@@ -51,12 +47,12 @@ class MethodComparison:
         metric: column of table `trials`.
         method, trial_id: what is judged, and the search trial that was confirmed.
         other, other_trial_id: what it is judged against.
-        over: what the interval speaks of: fresh seeds and other images, or fresh seeds alone where no predictions were kept, or where the
-            metric is not an accuracy or ECE of clean images.
-        comparison: method minus other.
+        over: what interval and verdict speak of: fresh seeds and other images, or fresh seeds on these images alone, where no predictions
+            were kept, or where the metric does not follow from those of clean images.
+        comparison: method minus other, over the trainings that both finished.
         holm_p: the p-value, corrected for all pairs and conditions with this metric and role.
-        verdict: of the method.
-        improvement: chance that a training of the method beats one of the other.
+        verdict: of the method; None where it is not to be judged.
+        improvement: chance that a training of the method beats one of the other, failed ones included.
     """
 
     role: str
@@ -69,68 +65,20 @@ class MethodComparison:
     over: Literal["seeds and images", "seeds"]
     comparison: Comparison
     holm_p: float | None
-    verdict: Verdict
+    verdict: Verdict | None
     improvement: Improvement
 
 
-class StoredPredictions:
-    """Clean test predictions of confirmed points, resampled alike for all of them; each point is read once.
-
-    Args:
-        folder: tables/predictions of a run; it need not exist.
-        seed: of the resamples.
-    """
-
-    def __init__(self, folder: Path, *, seed: int) -> None:
-        self._folder, self._seed = folder, seed
-        self._first: Prediction | None = None
-        self._resampler: Resampler | None = None
-        self._known: dict[str, ResampledMetrics | None] = {}
-
-    def resampled(self, point: ConfirmedPoint) -> ResampledMetrics | None:
-        """Accuracy and ECE of a point's finished trainings, or None where one kept no predictions, or of other images.
-
-        Raises:
-            DataError: a file is broken.
-        """
-        if point.trial_id not in self._known:
-            self._known[point.trial_id] = self._resample(point)
-        return self._known[point.trial_id]
-
-    def _resample(self, point: ConfirmedPoint) -> ResampledMetrics | None:
-        found = [self._read(row["trial_id"]) for row in point.finished]
-        kept = [prediction for prediction in found if prediction is not None]
-        if not kept or len(kept) < len(found) or len(kept[0].rows) < 2:
-            return None
-        self._first = first = self._first or kept[0]
-        if not all(np.array_equal(first.rows, other.rows) and np.array_equal(first.targets, other.targets) for other in kept):
-            return None
-        self._resampler = self._resampler or Resampler(len(first.rows), seed=self._seed)
-        confidence = np.stack([top_confidence(prediction.logits) for prediction in kept])
-        hit = np.stack([prediction.logits.argmax(axis=1) == prediction.targets for prediction in kept])
-        return self._resampler.apply(Replicates(confidence, hit, tuple(row["replicate"] for row in point.finished)))
-
-    def _read(self, trial_id: str) -> Prediction | None:
-        path = self._folder / f"{trial_id}.parquet"
-        if not path.is_file():
-            return None
-        clean = [prediction for prediction in read_predictions(path) if (prediction.split, prediction.shift) == ("test", "clean")]
-        return clean[0] if clean else None
-
-
-def top_confidence(logits: Any) -> Float64:
-    """(N,) softmax probability of the predicted class, from (N, K) logits of any precision."""
-    n, n_classes = logits.shape
-    rows = max(1, _BLOCK // n_classes)
-    blocks = [np.asarray(logits[start : start + rows], dtype=np.float64) for start in range(0, n, rows)]
-    return np.concatenate([1 / np.exp(block - block.max(axis=1, keepdims=True)).sum(axis=1) for block in blocks])
-
-
-def compare_methods(points: Iterable[ConfirmedPoint], predictions: StoredPredictions) -> list[MethodComparison]:
+def compare_methods(points: Iterable[ConfirmedPoint], predictions: StoredPredictions, *, judged: bool = True) -> list[MethodComparison]:
     """All pairs of methods in each condition, for each role that all of its confirmed methods have a point for.
 
     Methods stand in the order of the points, plain training first: the later one of a pair is judged against the earlier. Replicates in
     which one of the two failed are left out of both. A metric that no training has is left out.
+
+    Args:
+        points: of all compared arms.
+        predictions: theirs.
+        judged: whether there are verdicts; not where budgets are unequal.
     """
     points = list(points)
     measured = [
@@ -138,17 +86,16 @@ def compare_methods(points: Iterable[ConfirmedPoint], predictions: StoredPredict
     ]
     found: list[MethodComparison] = []
     for role, metric in itertools.product(COMPARED_ROLES, measured):
-        family = [
-            _compare(role, metric, a, b, predictions)
-            for members in by_role(points, role).values()
-            for b, a in itertools.combinations(members, 2)
-        ]
+        family = [pair for members in by_role(points, role).values() for pair in _compare_all(role, metric, members, predictions)]
         adjusted = holm([pair.comparison.p_value for pair in family])
         found += [
-            replace(pair, holm_p=p, verdict=verdict(pair.comparison, p, higher_is_better=metric.higher_is_better, level=LEVEL))
-            for pair, p in zip(family, adjusted, strict=True)
+            replace(pair, holm_p=p, verdict=_verdict(pair, p, metric) if judged else None) for pair, p in zip(family, adjusted, strict=True)
         ]
     return found
+
+
+def _verdict(pair: MethodComparison, holm_p: float | None, metric: Metric) -> Verdict:
+    return verdict(pair.comparison, holm_p, higher_is_better=metric.higher_is_better, level=LEVEL)
 
 
 def by_role(points: Iterable[ConfirmedPoint], role: str) -> dict[str, list[ConfirmedPoint]]:
@@ -164,12 +111,16 @@ def by_role(points: Iterable[ConfirmedPoint], role: str) -> dict[str, list[Confi
     return held
 
 
-def _compare(role: str, metric: Metric, a: ConfirmedPoint, b: ConfirmedPoint, predictions: StoredPredictions) -> MethodComparison:
-    values_a, values_b = a.values(metric.column), b.values(metric.column)
-    by_images = _by_images(metric, a, b, predictions)
-    if by_images is None:
-        shared = [replicate for replicate in values_a if replicate in values_b]
-        by_seeds = compare_means([values_a[replicate] for replicate in shared], [values_b[replicate] for replicate in shared])
+def _compare_all(role: str, metric: Metric, members: Sequence[ConfirmedPoint], predictions: StoredPredictions) -> list[MethodComparison]:
+    """All pairs of one condition."""
+    seeds = pooled_seed_variance([point.values(metric.column) for point in members])
+    return [_compare(role, metric, a, b, predictions, seeds) for b, a in itertools.combinations(members, 2)]
+
+
+def _compare(
+    role: str, metric: Metric, a: ConfirmedPoint, b: ConfirmedPoint, predictions: StoredPredictions, seeds: SeedVariance | None
+) -> MethodComparison:
+    by_images = _by_images(metric, a, b, predictions, seeds)
     return MethodComparison(
         role=role,
         condition=a.condition,
@@ -179,19 +130,44 @@ def _compare(role: str, metric: Metric, a: ConfirmedPoint, b: ConfirmedPoint, pr
         other=b.method,
         other_trial_id=b.trial_id,
         over="seeds" if by_images is None else "seeds and images",
-        comparison=by_seeds if by_images is None else by_images,
+        comparison=by_images or _by_seeds(metric, a, b),
         holm_p=None,
-        verdict="not distinguishable",
-        improvement=probability_of_improvement(list(values_a.values()), list(values_b.values()), higher_is_better=metric.higher_is_better),
+        verdict=None,
+        improvement=probability_of_improvement(
+            a.outcomes(metric.column), b.outcomes(metric.column), higher_is_better=metric.higher_is_better
+        ),
     )
 
 
-def _by_images(metric: Metric, a: ConfirmedPoint, b: ConfirmedPoint, predictions: StoredPredictions) -> Comparison | None:
-    if metric.column not in ("test_accuracy", "test_ece"):
-        return None
-    found = [predictions.resampled(point) for point in (a, b)]
-    resampled = [metrics.accuracy if metric.column == "test_accuracy" else metrics.ece for metrics in found if metrics is not None]
-    return compare(*resampled) if len(resampled) == 2 else None
+def _by_images(
+    metric: Metric, a: ConfirmedPoint, b: ConfirmedPoint, predictions: StoredPredictions, seeds: SeedVariance | None
+) -> Comparison | None:
+    """None where the metric is not known by image."""
+    name = metric.column.removeprefix("test_")
+    resampled_a, resampled_b = (getattr(predictions.resampled(point), name, None) for point in (a, b))
+    return None if resampled_a is None or resampled_b is None else compare(resampled_a, resampled_b, seeds=seeds)
+
+
+def _by_seeds(metric: Metric, a: ConfirmedPoint, b: ConfirmedPoint) -> Comparison:
+    values_a, values_b = a.values(metric.column), b.values(metric.column)
+    shared = [replicate for replicate in values_a if replicate in values_b]
+    return compare_means([values_a[replicate] for replicate in shared], [values_b[replicate] for replicate in shared])
+
+
+def failed_trainings(points: Iterable[ConfirmedPoint]) -> list[str]:
+    """Why compared settings cannot be ranked: those whose trainings did not all come to their end, by method and condition.
+
+    The mean of the others would flatter a method that fails.
+    """
+    points = list(points)
+    groups = [members for role in COMPARED_ROLES for members in by_role(points, role).values() if len(members) > 1]
+    compared = {point.trial_id for members in groups for point in members}
+    failing = [point for point in points if point.trial_id in compared and len(point.finished) < len(point.trainings)]
+    reasons = (
+        f"{point.method} finished {len(point.finished)} of {len(point.trainings)} trainings in condition {point.condition}"
+        for point in failing
+    )
+    return list(dict.fromkeys(reasons))
 
 
 class Ranked(NamedTuple):
@@ -199,7 +175,7 @@ class Ranked(NamedTuple):
 
     Attributes:
         method, trial_id: as in `MethodComparison`.
-        mean: of the metric over its finished trainings; None, and then last, without one.
+        mean: of the metric over its trainings; None, and then last, where it was not measured.
         tied_with_best: whether it is the best or not distinguishable from it; None without a mean.
     """
 
@@ -217,7 +193,7 @@ def rank_methods(
     told_apart = {
         (pair.role, pair.metric, *ends)
         for pair in comparisons
-        if pair.verdict != "not distinguishable"
+        if pair.verdict in ("better", "worse")
         for ends in itertools.permutations((pair.trial_id, pair.other_trial_id))
     }
     measured = {pair.metric for pair in comparisons}

@@ -37,6 +37,7 @@ class ConfirmedPoint:
         arm, method, condition: its arm.
         roles: as in `ROLES`.
         settings: of the search trial, and so of all its trainings.
+        temperature: of the search trial, for trainings that have none of their own.
         trainings: rows of phase confirm, finished and failed, by replicate; fewer than wanted while a run is unfinished.
     """
 
@@ -46,6 +47,7 @@ class ConfirmedPoint:
     condition: str
     roles: tuple[str, ...]
     settings: dict[str, Any]
+    temperature: float | None
     trainings: list[Row]
 
     @property
@@ -61,6 +63,10 @@ class ConfirmedPoint:
     def values(self, metric: str) -> dict[int, float | None]:
         """By replicate, of the finished trainings."""
         return {row["replicate"]: row[metric] for row in self.finished}
+
+    def outcomes(self, metric: str) -> list[float | None]:
+        """Of all trainings; None of a failed one."""
+        return [row[metric] for row in self.trainings]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +114,7 @@ def confirmed_points(trials: Iterable[Row], *, arms: Sequence[str]) -> list[Conf
             condition=row["condition"],
             roles=tuple(row["chosen_as"].split(", ")),
             settings=settings_of(row),
+            temperature=row["temperature"],
             trainings=trainings.get(row["trial_id"], []),
         )
         for row in rows

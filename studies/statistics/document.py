@@ -24,7 +24,7 @@ from studies.operating_points import operating_points
 from studies.run_folder import RunFolder, write_atomically
 from studies.spec import StudySpec
 from studies.statistics.audit import audit_summary
-from studies.statistics.comparisons import LEVEL, MethodComparison, StoredPredictions, compare_methods, rank_methods
+from studies.statistics.comparisons import LEVEL, MethodComparison, compare_methods, failed_trainings, rank_methods
 from studies.statistics.confirmed import (
     ConfirmedPoint,
     ConfirmedSummary,
@@ -37,6 +37,7 @@ from studies.statistics.confirmed import (
 from studies.statistics.fronts import anytime_hypervolume, attainment, fronts_of_seeds, hypervolume_over_seeds
 from studies.statistics.importance import importances
 from studies.statistics.seeds import summarise
+from studies.statistics.stored import StoredPredictions
 from studies.statistics.winners_curse import collect_winners_curse
 from studies.tables import Tables
 
@@ -47,7 +48,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
     Args:
         tables: of the run.
         spec: its study.
-        predictions: folder of the stored logits; without files, accuracy and ECE are compared over seeds alone.
+        predictions: folder of the stored logits; without files, methods are compared over seeds alone.
 
     Returns:
         Of JSON's types only, without NaN:
@@ -55,9 +56,9 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
         setup: what readers of the numbers must know of the study: see `_setup`.
         budgets: `Budgets`.
         confirmed: `ConfirmedSummary` of each chosen setting.
-        comparisons: `MethodComparison` of each pair; `level` is where verdicts fall.
-        ranking: by role, condition and metric, `Ranked`; None where budgets are unequal or nothing is confirmed, and `not_ranked_because`
-            says why.
+        comparisons: `MethodComparison` of each pair, without a verdict where budgets are unequal; `level` is where verdicts fall.
+        ranking: by role, condition and metric, `Ranked`; None where budgets are unequal, a compared training failed or nothing is
+            confirmed, and `not_ranked_because` says why.
         fronts: `objectives` of the search; by arm, baselines too, `search`, and by arm `confirmed`: see `_search_front` and
             `_confirmed_front`.
         winners_curse: `WinnersCurse`.
@@ -76,8 +77,9 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
     corruptions = corruption_accuracies(tables.evaluations)
     summaries = [summarise_point(point, corruptions) for point in points]
     budgets = collect_budgets(rows, spec)
-    comparisons = compare_methods(points, StoredPredictions(predictions, seed=spec.seed))
-    reasons = budgets.reasons if comparisons else [*budgets.reasons, "no two methods were confirmed in one condition"]
+    comparisons = compare_methods(points, StoredPredictions(predictions, seed=spec.seed), judged=budgets.equal)
+    nothing = [] if comparisons else ["no two methods were confirmed in one condition"]
+    reasons = [*budgets.reasons, *failed_trainings(points), *nothing]
     document = {
         "setup": _setup(tables.evaluations, spec),
         "budgets": budgets,

@@ -30,8 +30,10 @@ def probability_of_improvement(
 ) -> Improvement:
     """Share of the pairs of runs in which a is better, a tie counting one half: the Mann-Whitney statistic.
 
+    A run that failed loses against every one that did not, and ties with one that did.
+
     Args:
-        values_a: (S_a,) of each run; None, NaN and infinity are left out.
+        values_a: (S_a,) of each run; None, NaN or infinity of a failed one.
         values_b: (S_b,) likewise; runs are not paired.
         higher_is_better: the direction of the metric.
         confidence_level: in (0, 1).
@@ -47,11 +49,12 @@ def probability_of_improvement(
     """
     if not 0 < confidence_level < 1:
         raise ValueError(f"`0 < confidence_level < 1` must hold, but got {confidence_level=}.")
-    a, b = (np.array([v for v in values if v is not None and math.isfinite(v)]) for values in (values_a, values_b))
-    if not len(a) or not len(b):
+    if not values_a or not values_b:
         return Improvement(None, None, None)
-    signs = np.sign(a[:, None] - b) * (1 if higher_is_better else -1)  # (S_a, S_b)
-    found = float((1 + signs).mean()) / 2
+    sign = 1 if higher_is_better else -1
+    a, b = (np.array([sign * v if v is not None and math.isfinite(v) else -math.inf for v in values]) for values in (values_a, values_b))
+    wins, ties = a[:, None] > b, a[:, None] == b  # (S_a, S_b)
+    found = float((wins + ties / 2).mean())
     z = float(stats.norm.isf((1 - confidence_level) / 2))
 
     def beyond(probability: float) -> float:

@@ -1,8 +1,9 @@
-"""Accuracy and ECE of trained models on resampled images, the same resamples for every model.
+"""Metrics of trained models on resampled images, the same resamples for every model.
 
-S replicates (fresh seeds of one setting), N images, B bins, R resamples. Both metrics follow from sums over the drawn images, so a resample
-is a row of counts, and all resamples of all replicates are one product of matrices. As every model sees the same counts, the difference
-of two models on resample r is the difference of their numbers there.
+S replicates (fresh seeds of one setting), N images, B bins, R resamples. Each metric is a sum of absolute values of sums over the drawn
+images (one sum for accuracy and NLL, one for each bin for ECE), so a resample is a row of counts, and all resamples of all replicates and
+metrics are one product of matrices. As every model sees the same counts, the difference of two models on resample r is the difference of
+their numbers there.
 """
 
 from __future__ import annotations
@@ -26,22 +27,33 @@ class Replicates:
         confidence: (S, N) probability of the predicted class.
         hit: (S, N) whether the predicted class is the label, bool or 0 and 1.
         numbers: (S,) which replicate each row is; 0, 1, ... when left out. Equal numbers are paired across methods.
+        nll: (S, N) minus the log of the label's probability, finite; None where not known.
+        scaled_confidence: (S, N) as `confidence`, after temperature scaling; None where not known.
     """
 
     confidence: npt.NDArray[np.floating]
     hit: npt.NDArray[np.generic]
     numbers: tuple[int, ...] = ()
+    nll: npt.NDArray[np.floating] | None = None
+    scaled_confidence: npt.NDArray[np.floating] | None = None
 
     def __post_init__(self) -> None:
-        confidence, hit = np.asarray(self.confidence, dtype=np.float64), np.asarray(self.hit, dtype=np.float64)
-        if confidence.ndim != 2 or confidence.shape != hit.shape or not confidence.size:
-            raise ValueError(f"Expected confidence and hit of one shape (S, N), but got {confidence.shape} and {hit.shape}.")
-        if not ((confidence >= 0) & (confidence <= 1)).all() or not np.isin(hit, (0, 1)).all():  # NaN is refused with the rest
+        named = {name: getattr(self, name) for name in ("confidence", "hit", "nll", "scaled_confidence")}
+        arrays = {name: np.asarray(array, dtype=np.float64) for name, array in named.items() if array is not None}
+        shapes = {name: array.shape for name, array in arrays.items()}
+        if len(set(shapes.values())) != 1 or len(shapes["hit"]) != 2 or not arrays["hit"].size:
+            shown = " and ".join(map(str, shapes.values()))
+            raise ValueError(f"Expected {' and '.join(shapes)} of one shape (S, N), but got {shown}.")
+        confidences = [arrays[name] for name in ("confidence", "scaled_confidence") if name in arrays]
+        in_range = all(((array >= 0) & (array <= 1)).all() for array in confidences)  # NaN is refused with the rest
+        if not in_range or not np.isin(arrays["hit"], (0, 1)).all():
             raise ValueError("A confidence lies in [0, 1] and a hit is 0 or 1, but got others.")
-        numbers = self.numbers or tuple(range(len(confidence)))
-        if len(numbers) != len(confidence) or len(set(numbers)) != len(numbers):
-            raise ValueError(f"Expected one number for each of {len(confidence)} replicates, none twice, but got {numbers}.")
-        for name, value in (("confidence", confidence), ("hit", hit), ("numbers", numbers)):
+        if "nll" in arrays and not (np.isfinite(arrays["nll"]) & (arrays["nll"] >= 0)).all():
+            raise ValueError("An NLL is finite and at least 0, but got others.")
+        numbers = self.numbers or tuple(range(len(arrays["hit"])))
+        if len(numbers) != len(arrays["hit"]) or len(set(numbers)) != len(numbers):
+            raise ValueError(f"Expected one number for each of {len(arrays['hit'])} replicates, none twice, but got {numbers}.")
+        for name, value in (*arrays.items(), ("numbers", numbers)):
             object.__setattr__(self, name, value)
 
 
@@ -73,10 +85,12 @@ class Resampled:
 
 
 class ResampledMetrics(NamedTuple):
-    """Both metrics of one setting, on the same resamples."""
+    """The metrics of one setting, on the same resamples; None for what was not known by image."""
 
     accuracy: Resampled
     ece: Resampled
+    nll: Resampled | None = None
+    ece_temperature_scaled: Resampled | None = None
 
 
 class Resampler:
@@ -105,7 +119,7 @@ class Resampler:
             counts[:] = np.bincount(rng.integers(0, n_images, n_images), minlength=n_images)
 
     def apply(self, replicates: Replicates) -> ResampledMetrics:
-        """Both metrics of each replicate, on all images and on every resample.
+        """Each metric of each replicate, on all images and on every resample.
 
         Raises:
             ValueError: another number of images.
@@ -113,23 +127,31 @@ class Resampler:
         n_replicates, n_images = replicates.hit.shape
         if n_images != self.n_images:
             raise ValueError(f"Expected predictions of {self.n_images} images, as the other models have, but got {n_images}.")
-        columns = _columns(replicates, self.n_bins)
+        parts = _summands(replicates, self.n_bins)
+        columns = np.concatenate(list(parts.values()), axis=2)  # (S, N, columns of all metrics)
+        columns = columns.transpose(1, 0, 2).reshape(n_images, -1)
         rows = max(1, _CELLS // n_images)
         blocks = [self._counts[start : start + rows].astype(np.float64) @ columns for start in range(0, len(self._counts), rows)]
-        sums = np.vstack([columns.sum(0), *blocks]).reshape(-1, n_replicates, self.n_bins + 1) / n_images  # (1 + R, S, B + 1)
-        accuracy, ece = sums[:, :, 0], np.abs(sums[:, :, 1:]).sum(2)
-        return ResampledMetrics(*(Resampled(found[0], found[1:], replicates.numbers, n_images) for found in (accuracy, ece)))
+        sums = np.abs(np.vstack([columns.sum(0), *blocks])).reshape(1 + len(self._counts), n_replicates, -1) / n_images
+        ends = np.cumsum([part.shape[2] for part in parts.values()])[:-1]
+        values = dict(zip(parts, (part.sum(2) for part in np.split(sums, ends, axis=2)), strict=True))
+        return ResampledMetrics(**{name: Resampled(found[0], found[1:], replicates.numbers, n_images) for name, found in values.items()})
 
 
-def _columns(replicates: Replicates, n_bins: int) -> Float64:
-    """(N, S (B + 1)): for each replicate its hits, then in the column of an image's bin hit - confidence.
+def _summands(replicates: Replicates, n_bins: int) -> dict[str, Float64]:
+    """By metric (S, N, columns): N times the metric is the sum of the absolute values of the columns' sums over images."""
+    hit = np.asarray(replicates.hit, dtype=np.float64)
+    found: dict[str, Float64] = {"accuracy": hit[:, :, None], "ece": _gaps(replicates.confidence, hit, n_bins)}
+    if replicates.nll is not None:
+        found["nll"] = np.asarray(replicates.nll, dtype=np.float64)[:, :, None]
+    if replicates.scaled_confidence is not None:
+        found["ece_temperature_scaled"] = _gaps(replicates.scaled_confidence, hit, n_bins)
+    return found
 
-    Summed over images, the first gives N accuracy, and the absolute values of the others N ECE.
-    """
-    confidence, hit = replicates.confidence, np.asarray(replicates.hit, dtype=np.float64)
-    n_replicates, n_images = hit.shape
+
+def _gaps(confidence: npt.NDArray[np.floating], hit: Float64, n_bins: int) -> Float64:
+    """(S, N, B): in the column of an image's bin hit - confidence, and 0 in the others."""
     bins = np.searchsorted(np.linspace(0.0, 1.0, n_bins + 1)[1:-1], confidence, side="left")  # (S, N)
-    columns = np.zeros((n_images, n_replicates, n_bins + 1))
-    columns[:, :, 0] = hit.T
-    np.put_along_axis(columns, bins.T[:, :, None] + 1, (hit - confidence).T[:, :, None], axis=2)
-    return columns.reshape(n_images, -1)
+    gaps = np.zeros((*hit.shape, n_bins))
+    np.put_along_axis(gaps, bins[:, :, None], (hit - confidence)[:, :, None], axis=2)
+    return gaps

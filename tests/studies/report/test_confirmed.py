@@ -37,7 +37,13 @@ def test_failed_trainings_are_counted_and_said() -> None:
     lines = render(render_confirmed(make_statistics({"cross_entropy": (0.7, None, 0.72), "bsd": (None, None, None)})))
     assert any(line.rstrip().endswith("2 of 3") for line in lines)
     assert any(line.split()[-5:] == ["-", "-", "0", "of", "3"] for line in lines)
-    assert "4 of these trainings failed and are left out of the means" in text_of(lines)
+    assert "4 of these trainings failed and are left out of the means, which therefore flatter" in text_of(lines)
+
+
+def test_trainings_that_are_still_to_come_are_counted_too() -> None:
+    lines = render(render_confirmed(make_statistics({"cross_entropy": (0.7, 0.71), "bsd": (0.8,)}, confirm={"seeds": 3})))
+    assert [line.split()[-3:] for line in lines if "of 3" in line] == [["2", "of", "3"], ["1", "of", "3"]]
+    assert "failed" not in text_of(lines)
 
 
 def test_the_caption_says_when_the_split_was_opened_and_what_n_and_the_intervals_are() -> None:

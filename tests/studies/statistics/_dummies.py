@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from studies.statistics.resampling import Float64, Replicates
 
 
-def make_difficulty(n_images: int, *, seed: int) -> Float64:
+def make_difficulty(n_images: int, *, seed: int | Sequence[int]) -> Float64:
     """(N,) how easy each image is, for every method."""
     return np.random.default_rng(seed).normal(1.2, 1.0, n_images)
 
@@ -15,7 +17,7 @@ def make_difficulty(n_images: int, *, seed: int) -> Float64:
 def make_replicates(
     difficulty: Float64,
     *,
-    seed: int,
+    seed: int | Sequence[int],
     n_replicates: int = 5,
     shift: float = 0.0,
     seed_noise: float = 0.05,

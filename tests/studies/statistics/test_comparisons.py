@@ -8,18 +8,14 @@ import pytest
 import torch
 
 from bsd_core.metrics.calibration import expected_calibration_error
+from bsd_core.metrics.classification import negative_log_likelihood
 from studies.ledger import Event
 from studies.predictions import read_predictions
-from studies.statistics.comparisons import (
-    MethodComparison,
-    StoredPredictions,
-    by_role,
-    compare_methods,
-    rank_methods,
-    top_confidence,
-)
+from studies.statistics.comparisons import MethodComparison, by_role, compare_methods, failed_trainings, rank_methods
 from studies.statistics.confirmed import ConfirmedPoint, confirmed_points
 from studies.statistics.multiple import holm
+from studies.statistics.paired import compare, pooled_seed_variance
+from studies.statistics.stored import StoredPredictions
 from studies.tables import build_tables
 from tests.studies._dummies import CONSTANTS, make_choice, make_confirmation, make_events, write_clean_predictions
 
@@ -91,6 +87,20 @@ def test_a_failed_replicate_drops_out_of_both(tmp_path: Path) -> None:
     assert pair.comparison.difference == pytest.approx((0.10 + 0.105) / 2)
 
 
+def test_the_chance_to_be_better_counts_what_failed(tmp_path: Path) -> None:
+    values = {"cross_entropy": (0.95, 0.951, 0.949), "bsd": (None, None, 0.97)}
+    pairs = compare_methods(make_points(values), nothing_kept(tmp_path))
+    for metric in ("test_accuracy", "test_ece"):
+        assert find(pairs, metric)["bsd - cross_entropy"].improvement.probability == pytest.approx(1 / 3)
+
+
+def test_without_judgement_the_numbers_are_the_same_and_the_verdicts_are_missing(tmp_path: Path) -> None:
+    judged = compare_methods(make_points(VALUES), nothing_kept(tmp_path))
+    found = compare_methods(make_points(VALUES), nothing_kept(tmp_path), judged=False)
+    assert {pair.verdict for pair in found} == {None}
+    assert [(pair.comparison, pair.holm_p) for pair in found] == [(pair.comparison, pair.holm_p) for pair in judged]
+
+
 def test_one_seed_gives_a_difference_and_no_verdict(tmp_path: Path) -> None:
     pair = find(compare_methods(make_points({"cross_entropy": (0.5,), "bsd": (0.9,)}), nothing_kept(tmp_path)))["bsd - cross_entropy"]
     assert pair.comparison.difference == pytest.approx(0.4)
@@ -133,11 +143,34 @@ def test_kept_predictions_make_the_comparison_one_over_images_too(tmp_path: Path
     points = make_points(VALUES)
     keep_predictions(tmp_path, points, skill={"bsd": 2.0})
     pairs = compare_methods(points, StoredPredictions(tmp_path, seed=0))
-    assert {pair.over for pair in pairs if pair.metric in ("test_accuracy", "test_ece")} == {"seeds and images"}
-    assert {pair.over for pair in pairs if pair.metric == "test_nll"} == {"seeds"}
+    assert {(pair.metric, pair.over) for pair in pairs} == {
+        (metric, "seeds and images") for metric in ("test_accuracy", "test_ece", "test_nll", "test_ece_temperature_scaled")
+    }
     found = find(pairs)
     assert found["bsd - cross_entropy"].verdict == "better"
     assert found["cs_kd - cross_entropy"].verdict == "not distinguishable"
+
+
+def test_the_seeds_of_all_methods_of_a_condition_speak_together(tmp_path: Path) -> None:
+    points = make_points(VALUES)
+    keep_predictions(tmp_path, points)
+    predictions = StoredPredictions(tmp_path, seed=0)
+    found = find(compare_methods(points, predictions))["bsd - cross_entropy"].comparison
+    assert found.degrees_of_freedom == 4  # (3 - 1) (3 - 1)
+    seeds = pooled_seed_variance([point.values("test_accuracy") for point in points])
+    cross_entropy, bsd = (predictions.resampled(point) for point in points[:2])
+    assert cross_entropy is not None
+    assert bsd is not None
+    assert found == compare(bsd.accuracy, cross_entropy.accuracy, seeds=seeds)
+
+
+def test_corrupted_metrics_are_known_by_network_alone(tmp_path: Path) -> None:
+    points = make_points(VALUES)
+    keep_predictions(tmp_path, points)
+    for point in points:
+        point.trainings[:] = [row | {"test_corrupted_accuracy": row["test_accuracy"] / 2} for row in map(dict, point.trainings)]
+    pair = find(compare_methods(points, StoredPredictions(tmp_path, seed=0)), "test_corrupted_accuracy")["bsd - cross_entropy"]
+    assert (pair.over, pair.verdict, pair.comparison.degrees_of_freedom) == ("seeds", "better", 2)
 
 
 def test_the_difference_is_that_of_the_predictions_themselves(tmp_path: Path) -> None:
@@ -145,16 +178,19 @@ def test_the_difference_is_that_of_the_predictions_themselves(tmp_path: Path) ->
     keep_predictions(tmp_path, points, skill={"bsd": 1.0})
     pairs = compare_methods(points, StoredPredictions(tmp_path, seed=0))
 
-    def mean(method: str) -> tuple[float, float]:
+    def mean(method: str) -> tuple[float, float, float, float]:
         kept = [read_predictions(tmp_path / f"{method}-none-0000-confirm-{replicate}.parquet")[0] for replicate in range(2)]
         hits = [(found.logits.argmax(1) == found.targets).mean() for found in kept]
-        probs = [torch.tensor(found.logits, dtype=torch.float64).softmax(1) for found in kept]
-        errors = [float(expected_calibration_error(prob, torch.tensor(found.targets))) for prob, found in zip(probs, kept, strict=True)]
-        return float(np.mean(hits)), float(np.mean(errors))
+        given = [(torch.tensor(found.logits, dtype=torch.float64), torch.tensor(found.targets)) for found in kept]
+        errors = [float(expected_calibration_error(logits.softmax(1), targets)) for logits, targets in given]
+        nll = [float(negative_log_likelihood(logits.softmax(1), targets)) for logits, targets in given]
+        scaled = [float(expected_calibration_error((logits / 1.5).softmax(1), targets)) for logits, targets in given]  # their temperature
+        return float(np.mean(hits)), float(np.mean(errors)), float(np.mean(nll)), float(np.mean(scaled))
 
-    accuracy, ece = (find(pairs, metric)["bsd - cross_entropy"].comparison.difference for metric in ("test_accuracy", "test_ece"))
-    assert accuracy == pytest.approx(mean("bsd")[0] - mean("cross_entropy")[0], abs=1e-12)
-    assert ece == pytest.approx(mean("bsd")[1] - mean("cross_entropy")[1], abs=1e-12)
+    for metric, a, b in zip(
+        ("test_accuracy", "test_ece", "test_nll", "test_ece_temperature_scaled"), mean("bsd"), mean("cross_entropy"), strict=True
+    ):
+        assert find(pairs, metric)["bsd - cross_entropy"].comparison.difference == pytest.approx(a - b, abs=1e-12)
 
 
 def test_a_training_that_lost_its_predictions_falls_back_to_seeds(tmp_path: Path) -> None:
@@ -171,14 +207,6 @@ def test_predictions_of_other_images_are_not_paired(tmp_path: Path) -> None:
     keep_predictions(tmp_path, points[:1], n=30)
     keep_predictions(tmp_path, points[1:], n=31)
     assert find(compare_methods(points, StoredPredictions(tmp_path, seed=0)))["bsd - cross_entropy"].over == "seeds"
-
-
-def test_the_confidence_is_softmaxs_largest_whatever_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits = np.random.default_rng(0).normal(0, 3, (50, 4)).astype(np.float16)
-    whole = top_confidence(logits)
-    np.testing.assert_allclose(whole, torch.from_numpy(logits).double().softmax(1).amax(1).numpy(), rtol=1e-12)
-    monkeypatch.setattr("studies.statistics.comparisons._BLOCK", 12)
-    np.testing.assert_array_equal(top_confidence(logits), whole)
 
 
 # --- ranking
@@ -205,3 +233,15 @@ def test_a_method_without_a_finished_training_stands_last(tmp_path: Path) -> Non
     points = make_points({"cross_entropy": (None, None), "bsd": (0.5, 0.6), "cs_kd": (0.5, 0.7)})
     ranked = rank_methods(points, compare_methods(points, nothing_kept(tmp_path)))["knee"]["none"]["test_accuracy"]
     assert [(place.method, place.tied_with_best) for place in ranked][-1] == ("cross_entropy", None)
+
+
+def test_compared_settings_whose_trainings_failed_are_named(tmp_path: Path) -> None:
+    assert failed_trainings(make_points(VALUES)) == []
+    values = {"cross_entropy": (0.5, 0.6), "bsd": (None, 0.7), "cs_kd": (None, None)}
+    assert failed_trainings(make_points(values, conditions=("none", "symmetric_40"))) == [
+        f"{method} finished {n} of 2 trainings in condition {condition}"
+        for condition in ("none", "symmetric_40")
+        for method, n in (("bsd", 1), ("cs_kd", 0))
+    ]
+    assert failed_trainings(make_points({"bsd": (None, 0.7)})) == []  # compared with nothing
+    assert failed_trainings(make_points(values, roles={"bsd/none": "front"})) == []  # not a role of all

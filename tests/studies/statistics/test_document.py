@@ -87,7 +87,17 @@ def test_unequal_budgets_refuse_the_ranking_and_keep_the_comparisons(tmp_path: P
     document = collect([*make_events(*SEARCHED, ("bsd/none", 2, 0.7, 0.5)), *confirmations()], tmp_path)
     assert document["ranking"] is None
     assert document["not_ranked_because"] == ["finished trials: cross_entropy/none 2, bsd/none 3"]
-    assert document["comparisons"]
+    assert {pair["verdict"] for pair in document["comparisons"]} == {None}
+    assert document["comparisons"][0]["difference"] == pytest.approx(0.05)
+
+
+def test_a_training_that_failed_refuses_the_ranking_and_keeps_the_verdicts(tmp_path: Path) -> None:
+    failed = [make_confirmation("bsd/none", 0, replicate, accuracy) for replicate, accuracy in ((0, 0.97), (1, None))]
+    others = [event for event in confirmations() if not str(event.get("trial_id", "")).startswith("bsd-none-0000")]
+    document = collect([*make_events(*SEARCHED), *others, *(event for training in failed for event in training)], tmp_path)
+    assert document["ranking"] is None
+    assert document["not_ranked_because"] == ["bsd finished 1 of 2 trainings in condition none"]
+    assert {pair["verdict"] for pair in document["comparisons"]} == {"not distinguishable"}
 
 
 def test_a_comparison_carries_its_numbers_and_its_names(tmp_path: Path) -> None:

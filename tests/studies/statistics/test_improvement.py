@@ -60,11 +60,17 @@ def test_the_interval_holds_the_true_probability_about_as_often_as_it_says(true:
     assert 0.91 <= held / 400 <= 0.99
 
 
-def test_runs_without_a_value_are_left_out() -> None:
-    assert probability_of_improvement([1.0, None], [math.nan, 0.0], higher_is_better=True) == probability_of_improvement(
-        [1.0], [0.0], higher_is_better=True
-    )
-    assert probability_of_improvement([None], [0.5], higher_is_better=True) == Improvement(None, None, None)
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_a_run_that_failed_loses_against_one_that_did_not(higher_is_better: bool) -> None:
+    # a wins 1 of its runs' 2 x 2 pairs against the failed run, and ties where both failed: (1 + 1/2) of 4, and one of two finished ones
+    found = probability_of_improvement([0.9, None], [math.nan, 0.9], higher_is_better=higher_is_better)
+    assert found.probability == pytest.approx((1 + 0.5 + 0.5 + 0) / 4)
+    assert probability_of_improvement([None] * 4 + [0.97], [0.95] * 5, higher_is_better=True).probability == pytest.approx(0.2)
+    assert probability_of_improvement([None], [math.inf], higher_is_better=higher_is_better).probability == 0.5
+
+
+def test_without_runs_there_is_no_probability() -> None:
+    assert probability_of_improvement([], [0.5], higher_is_better=True) == Improvement(None, None, None)
 
 
 def test_a_level_out_of_range_is_refused() -> None:

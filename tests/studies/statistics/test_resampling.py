@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,27 @@ def test_values_are_those_of_the_metrics_package(n_bins: int) -> None:
     assert found.accuracy.values == pytest.approx(replicates.hit.mean(1))
     assert found.ece.values == pytest.approx([torch_ece(*rows, n_bins) for rows in zip(replicates.confidence, replicates.hit, strict=True)])
     assert (found.accuracy.value, found.ece.value) == pytest.approx((found.accuracy.values.mean(), found.ece.values.mean()))
+
+
+def test_nll_and_ece_of_scaled_confidences_are_resampled_beside_the_others() -> None:
+    made = make_replicates(make_difficulty(60, seed=0), seed=1, n_replicates=2)
+    rng = np.random.default_rng(5)
+    nll, scaled = rng.exponential(1.0, (2, 60)), rng.uniform(0.5, 1.0, (2, 60))
+    resampler = Resampler(60, n_resamples=20, seed=3)
+    found = resampler.apply(replace(made, nll=nll, scaled_confidence=scaled))
+    assert found.nll is not None
+    assert found.ece_temperature_scaled is not None
+    assert found.nll.values == pytest.approx(nll.mean(1))
+    assert found.ece_temperature_scaled.values == pytest.approx([torch_ece(*rows) for rows in zip(scaled, made.hit, strict=True)])
+    draws = np.random.default_rng(3)
+    for resample in range(20):
+        rows = draws.integers(0, 60, 60)
+        assert found.nll.resamples[resample] == pytest.approx(nll[:, rows].mean(1))
+        expected = [torch_ece(confidence[rows], hit[rows]) for confidence, hit in zip(scaled, made.hit, strict=True)]
+        assert found.ece_temperature_scaled.resamples[resample] == pytest.approx(expected)
+    plain = resampler.apply(made)
+    assert (plain.nll, plain.ece_temperature_scaled) == (None, None)
+    np.testing.assert_allclose(plain.ece.resamples, found.ece.resamples, rtol=1e-12)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below_it() -> None:
@@ -80,6 +102,23 @@ def test_replicates_can_be_picked_by_their_number() -> None:
 def test_predictions_that_do_not_fit_are_refused(confidence: Any, hit: Any, numbers: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Replicates(confidence, hit, numbers)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            {"nll": np.array([[0.1]])},
+            r"Expected confidence and hit and nll of one shape \(S, N\), but got \(1, 2\) and \(1, 2\) and \(1, 1\)",
+        ),
+        ({"nll": np.array([[0.1, np.inf]])}, "An NLL is finite and at least 0"),
+        ({"nll": np.array([[0.1, -0.1]])}, "An NLL is finite and at least 0"),
+        ({"scaled_confidence": np.array([[0.1, np.nan]])}, r"A confidence lies in \[0, 1\]"),
+    ],
+)
+def test_what_is_known_besides_is_checked_too(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Replicates(np.array([[0.5, 0.6]]), np.array([[1, 0]]), **more)
 
 
 @pytest.mark.parametrize(
