@@ -2,8 +2,8 @@
 
 So an edited table is found even where neither ledger nor predictions are left: but for numbers that nothing else depends on. These are
 
-    trials        settings that were searched, of trials that are not confirmed; evaluate_seconds, images_per_second, node, device, and
-                  the text of an error
+    trials        settings that were searched, of trials that are not confirmed; evaluate_seconds, images_per_second, node, device, the
+                  text of an error, and whether a stopped trial has one; epochs, times and images of trials with one
     epochs        train_loss, train_accuracy, learning_rate, label_recovery and memorised; val_accuracy, val_ece and val_nll but for the
                   last epoch of a search trial; seconds, where train_seconds is edited to fit
     evaluations   of the search, and of shifted images of which no predictions are kept: top5_accuracy, adaptive_ece, classwise_ece,

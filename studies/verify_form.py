@@ -16,7 +16,7 @@ from studies.run_folder import RunFolder
 from studies.spec import StudySpec
 from studies.statistics.confirmed import ROLES
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS, Tables
-from studies.tally import DifferenceError, row_name
+from studies.tally import DifferenceError, Tally, row_name
 
 Row = dict[str, Any]
 SHIFT_KEY: Final = ("trial_id", "split", "shift", "name", "severity")
@@ -113,7 +113,11 @@ def _check_trial(row: Row, spec: StudySpec) -> None:
     """Known words, and columns that say the same thing twice."""
     _one_of(row, "phase", tuple(_STATES))
     _one_of(row, "state", _STATES[row["phase"]])
-    _one_of(row, "arm", [arm.name for arm in (spec.arms if row["phase"] == "search" else spec.compared_arms)])
+    arms = {arm.name: arm for arm in (spec.arms if row["phase"] == "search" else spec.compared_arms)}
+    _one_of(row, "arm", tuple(arms))
+    arm = arms[row["arm"]]
+    words = {"method": arm.method, "condition": arm.condition.name, "sampler": arm.sampler, "objectives": ", ".join(spec.targets)}
+    Tally().check_fields(row, words, "table trials", *row_name(row, KEYS["trials"]))
     if row["chosen_as"] is not None:
         roles = row["chosen_as"].split(", ")
         if not set(roles) <= set(ROLES):

@@ -39,8 +39,8 @@ def check_trials(trials: Sequence[Row], spec: StudySpec, constants: Mapping[str,
     arms = {arm.name: arm for arm in spec.arms}
     for row in trials:
         arm = arms[row["arm"]]
-        expected: Row = {**constants, "method": arm.method, "condition": arm.condition.name, "sampler": arm.sampler}
-        expected |= {"noise_kind": arm.condition.kind} | ({"noise_rate": arm.condition.rate} if arm.condition.exact else {})
+        expected: Row = {**constants, "noise_kind": arm.condition.kind}
+        expected |= {"noise_rate": arm.condition.rate} if arm.condition.exact else {}
         if row["phase"] == "search":
             expected |= dict.fromkeys((*_CONFIRM_ONLY, *_INTERVALS))
             expected |= {"trial_id": f"{row['arm'].replace('/', '-')}-{row['trial_number']:04d}"}
@@ -50,6 +50,7 @@ def check_trials(trials: Sequence[Row], spec: StudySpec, constants: Mapping[str,
             expected |= {"trial_id": f"{row['confirms']}-confirm-{replicate}"}
             expected |= {"seed": confirm_seed(spec.seed, replicate), "noise_seed": noise_seed(spec, arm.condition, replicate)}
         tally.check_fields(row, expected, *_where(row))
+        _check_stop(row, spec, tally)
     _check_confirmations(trials, tally)
     _check_settings(trials, spec, tally)
     _check_labels(trials, spec, tally)
@@ -58,6 +59,18 @@ def check_trials(trials: Sequence[Row], spec: StudySpec, constants: Mapping[str,
     for row in trials:
         if row["error"] is not None or (row["state"] == "stopped" and not row["audited"]):
             tally.check_fields(row, dict.fromkeys((*_INTERVALS, "evaluate_seconds")), *_where(row))
+
+
+def _check_stop(row: Row, spec: StudySpec, tally: Tally) -> None:
+    """A trial that was stopped ended there; an audited one was decided against at a rung of the training that it finished."""
+    if row["state"] != "stopped" or row["error"] is not None:
+        return
+    if not row["audited"]:
+        tally.check(row["stopped_at"], row["epochs"], *_where(row), "column stopped_at")
+    elif spec.stopping.rungs is None or row["stopped_at"] not in spec.stopping.rungs.epochs(row["epochs"]):
+        raise DifferenceError(
+            f"{', '.join(_where(row))}, column stopped_at: {row['stopped_at']} in the file, which is no rung of the study"
+        )
 
 
 def check_nulls(table: str, rows: Iterable[Row], columns: Iterable[str], kind: Callable[[Row], Hashable], tally: Tally) -> None:
