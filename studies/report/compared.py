@@ -28,14 +28,18 @@ _SHOWN: Final = ("test_accuracy", "test_ece")
 _AT_MOST: Final = 12  # pairs named in a line
 
 
+def roles(document: Numbers) -> list[str]:
+    """The roles by which methods are compared."""
+    return list(dict.fromkeys(pair["role"] for pair in document["comparisons"]))
+
+
 def first_role(document: Numbers) -> str | None:
-    """The role whose comparisons are shown: the first there is; None without comparisons."""
-    return next((pair["role"] for pair in document["comparisons"]), None)
+    """The role whose comparisons a run ends with; None without comparisons."""
+    return next(iter(roles(document)), None)
 
 
-def _pairs(document: Numbers) -> dict[str, dict[tuple[str, str], dict[str, Numbers]]]:
-    """By condition, by (method, other), by metric: the comparisons of the first role."""
-    role = first_role(document)
+def _pairs(document: Numbers, role: str | None) -> dict[str, dict[tuple[str, str], dict[str, Numbers]]]:
+    """By condition, by (method, other), by metric: the comparisons by one role."""
     found: dict[str, dict[tuple[str, str], dict[str, Numbers]]] = {}
     for pair in document["comparisons"]:
         if pair["role"] == role:
@@ -47,11 +51,17 @@ def _told_apart(pair: Mapping[str, Numbers], metrics: Iterable[str]) -> bool:
     return any(pair[metric]["verdict"] in ("better", "worse") for metric in metrics)
 
 
-def render_comparisons(document: Numbers) -> RenderableType:
-    """Accuracy and ECE of each method less those of another, at 80 columns: all pairs with plain training, and what else differs."""
-    parts: list[RenderableType] = [Text(f"methods compared on test, each by its {first_role(document)} setting", style="bold")]
+def render_comparisons(document: Numbers, role: str | None = None) -> RenderableType:
+    """Accuracy and ECE of each method less those of another, at 80 columns: all pairs with plain training, and what else differs.
+
+    Args:
+        document: with comparisons.
+        role: which setting stands for a method; by default the first role there is.
+    """
+    role = role or first_role(document)
+    parts: list[RenderableType] = [Text(f"methods compared on test, each by its {role} setting", style="bold")]
     judged, wanted = document["budgets"]["equal"], document["setup"]["seeds"]
-    for condition, pairs in _pairs(document).items():
+    for condition, pairs in _pairs(document, role).items():
         differing = {names for names, pair in pairs.items() if _told_apart(pair, _SHOWN)}
         if judged and not differing:
             parts.append(
@@ -69,7 +79,7 @@ def render_comparisons(document: Numbers) -> RenderableType:
         if others := [" - ".join(names) for names in pairs if names not in shown]:
             named = ", ".join(others) if len(others) <= _AT_MOST else f"{len(others)} other pairs"
             parts.append(Text(f"{SAME} in both: {named}" if judged else f"in report/statistics.json: {named}"))
-    parts += [Text(), Text(_caption(document), style="dim")]
+    parts += [Text(), Text(_caption(document, role), style="dim")]
     return Group(*parts)
 
 
@@ -102,8 +112,10 @@ def _counted(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def _caption(document: Numbers) -> str:
-    shown = [pair for pair in document["comparisons"] if pair["role"] == first_role(document) and pair["metric"] in _SHOWN]
+def _caption(document: Numbers, role: str | None) -> str:
+    shown = [pair for pair in document["comparisons"] if pair["role"] == role and pair["metric"] in _SHOWN]
+    if not any(pair["n_replicates"] for pair in shown):
+        return "No two methods finished a training with the same fresh seed, so nothing is compared."
     both = all(pair["over"] == "seeds and images" for pair in shown)
     over = "fresh seeds and other images" if both else "fresh seeds alone, for these images: predictions were not kept"
     replicates = sorted({pair["n_replicates"] for pair in shown})
@@ -143,10 +155,14 @@ def render_verdicts(document: Numbers) -> RenderableType:
     """
     judged, wanted = document["budgets"]["equal"], document["setup"]["seeds"]
     measured = [metric for metric in METRIC_NAMES if any(pair["metric"] == metric for pair in document["comparisons"])]
-    title = f"verdicts in all metrics (=: {SAME})" if judged else "no verdicts: differences in all metrics (points, but NLL in nats)"
+    title = (
+        f"verdicts in all metrics by {first_role(document)} settings (=: {SAME})"
+        if judged
+        else "no verdicts: differences in all metrics (points, but NLL in nats)"
+    )
     parts: list[RenderableType] = [Text(title, style="bold")]
     alone: set[str] = set()
-    for condition, pairs in _pairs(document).items():
+    for condition, pairs in _pairs(document, first_role(document)).items():
         alone |= {metric for pair in pairs.values() for metric in measured if pair[metric]["over"] == "seeds"}
         shown = {names: pair for names, pair in pairs.items() if (_told_apart(pair, measured) if judged else names[1] == BASE_METHOD)}
         if shown:

@@ -92,13 +92,17 @@ def _caption(document: Numbers, opened: str | None) -> str:
     points, setup = document["confirmed"], document["setup"]
     lines = ["Test split: opened once" + (f", at {opened}" if opened else "") + ", after everything was chosen by validation values."]
     lines.append(f"n: trainings of the setting with fresh seeds{_noise(document)}, on {setup['train_on']}.")
+    if setup["n_test"] is None:
+        return "\n".join([*lines, "No training has come through yet, so nothing is measured; see `error` in trials.parquet."])
     lines.append(f"{setup['n_test']} test images, judged by their true labels.")
     if any(point["metrics"]["test_accuracy"]["low"] is not None for point in points):
         lines.append("±: half of the 95 % interval (Student's t) of the mean over fresh seeds, on these images." + _image_widths(points))
     else:
-        lines.append("One seed alone: no interval over seeds. Confirm with two or more: confirm.seeds=5." + _image_widths(points))
+        why = "Confirm with two or more: confirm.seeds=5." if setup["seeds"] == 1 else "No setting has two finished trainings yet."
+        lines.append(f"No interval over seeds. {why}{_image_widths(points)}")
     if any(point["metrics"]["test_ece_temperature_scaled"]["n"] for point in points):
-        lines.append("after T: probabilities scaled by a temperature that was fitted on validation images.")
+        whose = " by the search's training of the setting" if setup["train_on"] == "train+val" else ""
+        lines.append(f"after T: probabilities scaled by a temperature that was fitted on validation images{whose}.")
     failed = sum(point["n_failed"] for point in points)
     if failed:
         lines.append(

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from studies.budgets import render_budgets
-from studies.report.compared import render_comparisons, render_ranking, render_verdicts
+from studies.report.compared import render_comparisons, render_ranking, render_verdicts, roles
 from studies.report.confirmed import render_confirmed
 from studies.report.recommended import print_operating_points, render_winners_curse
 from studies.report.searched import render_audit, render_hypervolumes, render_importance
@@ -31,6 +31,8 @@ def print_summary(console: Console, document: Mapping[str, Any], run: Path, *, o
         _print(console, render_confirmed(document, opened=opened))
     if document["comparisons"]:
         _print(console, render_comparisons(document))
+        if others := roles(document)[1:]:
+            _print(console, Text(f"By their {' and '.join(others)} settings they may stand otherwise: `report` compares these, too."))
     print_operating_points(console, document, run)
     console.print()
 
@@ -40,6 +42,8 @@ def print_report(console: Console, document: Mapping[str, Any], run: Path, *, op
     if not document["confirmed"]:
         _print(console, Text(NOTHING_CONFIRMED))
     print_summary(console, document, run, opened=opened)
+    for role in roles(document)[1:]:
+        _print(console, render_comparisons(document, role))
     if document["comparisons"]:
         _print(console, render_verdicts(document))
         _print(console, render_ranking(document))

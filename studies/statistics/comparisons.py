@@ -16,7 +16,7 @@ from studies.statistics.multiple import holm
 from studies.statistics.paired import Comparison, SeedVariance, Verdict, compare, compare_means, pooled_seed_variance, verdict
 from studies.statistics.stored import StoredPredictions
 
-COMPARED_ROLES: Final = ("best_accuracy", "knee", "best_ece")
+COMPARED_ROLES: Final = ("best_accuracy", "best_ece", "knee")
 LEVEL: Final = 0.05
 
 

@@ -65,5 +65,5 @@ def test_the_caption_says_which_wrong_labels_were_trained_on(noise_seeds: str, w
 
 def test_one_seed_is_said_to_have_no_interval() -> None:
     text = text_of(render(render_confirmed(make_statistics({"cross_entropy": (0.7,), "bsd": (0.8,)}))))
-    assert "One seed alone: no interval over seeds" in text
+    assert "No interval over seeds. Confirm with two or more: confirm.seeds=5." in text
     assert "70.0 10.0" in text
