@@ -70,12 +70,13 @@ def _check_columns(tables: Tables) -> None:
     """Every column there, of its type, and no others but hyperparameters."""
     for name, schema in _SCHEMAS.items():
         table: pa.Table = getattr(tables, name)
+        kinds = dict(zip(table.schema.names, table.schema.types, strict=True))
         for field in schema:
-            if field.name not in table.column_names:
+            if field.name not in kinds:
                 raise DifferenceError(f"table {name}, column {field.name}: missing in the file")
-            if (kind := table.schema.field(field.name).type) != field.type:
+            if (kind := kinds[field.name]) != field.type:
                 raise DifferenceError(f"table {name}, column {field.name}: {kind} in the file, {field.type} recomputed")
-        for column in table.column_names:
+        for column in kinds:
             if column not in schema.names and not (name == "trials" and column.startswith("param_")):
                 raise DifferenceError(f"table {name}, column {column}: in the file, but not when recomputed")
 
