@@ -18,8 +18,8 @@ reaches 0:
     half = sqrt(t_seeds^2 seeds' + t_images^2 images')
 
 Measured on simulated families of equal methods (600 families each; 300 of 9 methods): 2 methods in 4 conditions, 4 in 2 and 9 in 4; 2, 3
-and 5 seeds; 359 and 1,000 images; chance mostly of seeds, of images, of single trainings on images, or of all. After Holm's correction at 5
-%, some pair was called different in 0 to 5 % of the families, in accuracy, ECE and NLL, and in 0 to 7 % in ECE after temperature scaling
+and 5 seeds; 359 and 1,000 images; chance mostly of seeds, of images, of single trainings on images, or of all. After Holm's correction at
+5 %, a pair was called different in 0 to 5 % of the families, in accuracy, ECE and NLL, and in 0 to 7 % in ECE after temperature scaling
 (300 families for the last two). Where the trainings of one method spread three times as widely as the others', it was 3 to 6 % in accuracy
 and 0 to 4 % in ECE. Where ten times, one variance for all is wrong: 10 to 16 % in accuracy and up to 19 % in ECE. The rates are near 0, and
 real differences are missed, where chance is mostly of single trainings on images, and with few methods and seeds: below 3 % for 2 methods
