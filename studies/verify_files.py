@@ -35,7 +35,8 @@ def check_files(run: RunFolder, spec: StudySpec, tables: Tables, tally: Tally) -
         DifferenceError: at the first that is not what it should be.
         DataError: a file of labels cannot be read.
     """
-    made = run.provenance() or typed_provenance(table_provenance(tables.trials))
+    stored = (run.path / "provenance.json").exists()
+    made = run.provenance() if stored else typed_provenance(table_provenance(tables.trials))
     for name, table in vars(tables).items():
         check_leaves(f"table {name}, provenance", table_provenance(table), made, tally)
     if (hash_ := made.get("study_hash")) is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ import pytest
 
 from bsd_core.errors import DataError
 from studies.prepare import PreparedStudy, prepare
-from studies.provenance import check_same_data, collect_provenance, environment, environment_differences
+from studies.provenance import check_same_data, collect_provenance, environment, environment_differences, study_hash
 from studies.spec import StudySpec
+from studies.yaml_strict import dump_yaml, parse_yaml
 from tests.studies._dummies import make_spec
 
 
@@ -50,6 +52,17 @@ def test_the_study_hash_changes_with_the_study(study: tuple[StudySpec, PreparedS
     other = spec.model_copy(update={"trials": spec.trials + 1})
     assert collect(study)["study_hash"] == collect(study)["study_hash"]
     assert collect(study)["study_hash"] != collect_provenance("mine", other, prepared)["study_hash"]
+
+
+def test_the_study_hash_is_that_of_the_file_that_holds_the_study(study: tuple[StudySpec, PreparedStudy]) -> None:
+    """Small numbers, a mapping by whole numbers, and texts that are not ASCII are written alike."""
+    fixed = {"shared": {"weight_decay": 1e-05, "learning_rate": 1.0}}
+    conditions = ["none", {"kind": "asymmetric", "rate": 0.2, "mapping": {0: 1, 1: 0}}]
+    for spec in (study[0], make_spec(fixed=fixed, conditions=conditions, question="Wie \u201esicher\u201c?")):
+        written = parse_yaml(dump_yaml(spec.model_dump()), where="study.yaml")
+        by_pydantic = hashlib.blake2b(spec.model_dump_json().encode(), digest_size=8).hexdigest()
+        assert study_hash(written) == study_hash(spec.model_dump()) == by_pydantic
+    assert collect(study)["study_hash"] == study_hash(study[0].model_dump())
 
 
 def test_nothing_of_the_environment_gets_in(study: tuple[StudySpec, PreparedStudy], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from studies.tally import DifferenceError, Tally, same
+from studies.tally import DifferenceError, Tally, check_leaves, same
 
 KEY = ("trial_id", "epoch")
 
@@ -101,3 +102,23 @@ def test_columns_that_are_missing_too_much_or_of_another_type_are_named() -> Non
     assert problem(right, right.drop_columns("loss")) == "table epochs, column loss: in the file, but not when recomputed"
     narrow = right.set_column(2, "loss", right["loss"].cast(pa.float32()))
     assert problem(narrow, right) == "table epochs, column loss: float in the file, double recomputed"
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"a": {"b": [1, 2.5]}}, "document, a.b[1]: 2.5 in the file, 2.0 recomputed"),
+        ({"a": {"b": [1]}}, "document, length of a.b: 1 in the file, 2 recomputed"),
+        ({"a": {}}, "document, a.b: missing in the file"),
+        ({"a": {"b": [1, 2.0], "c": None}}, "document, a.c: in the file, but not when recomputed"),
+        ({"a": {"b": {"c": 1}}}, "document, a.b: a mapping in the file, a list of 2 recomputed"),
+        ({"a": {"b": "x" * 200}}, f"document, a.b: '{'x' * 77}…' in the file, a list of 2 recomputed"),
+        ({"a": None}, "document, a: null in the file, a mapping recomputed"),
+    ],
+)
+def test_documents_are_compared_leaf_by_leaf(stored: Any, message: str) -> None:
+    tally = Tally()
+    check_leaves("document", {"a": {"b": [1, 2.0]}}, {"a": {"b": [1, 2.0]}}, tally)
+    assert tally.compared == 3  # two numbers and a length
+    with pytest.raises(DifferenceError, match=f"^{re.escape(message)}$"):
+        check_leaves("document", stored, {"a": {"b": [1, 2.0]}}, tally)

@@ -15,11 +15,14 @@ import pytest
 
 from bsd_core.errors import DataError
 from studies import cli
+from studies.provenance import study_hash
+from studies.run import write_results
 from studies.run_folder import RunFolder
 from studies.screen import our_console
 from studies.tables import read_tables
-from studies.tally import DifferenceError, Tally, check_leaves
 from studies.verify import verify_run
+from studies.yaml_strict import dump_yaml
+from tests.studies._dummies import write_ledger
 from tests.studies._played_runs import copy_run, edit_table, play_run, with_cell
 
 BSD, CONFIRM = "bsd-symmetric_40-0000", "bsd-symmetric_40-0000-confirm-0"
@@ -262,6 +265,108 @@ def test_provenance_that_is_not_the_runs_is_found(run: RunFolder) -> None:
     assert re.fullmatch(r"table trials, provenance, data\.fingerprint: '\w+' in the file, 'edited' recomputed", difference(run))
 
 
+# --- other files
+
+
+@pytest.mark.parametrize(
+    "content", ["no JSON", "3", '{"test": null, "packages": 3, "machine": [], "data": "x"}', '{"data": {"noise_fingerprints": 3}}']
+)
+@pytest.mark.parametrize("ledger", [True, False])
+def test_a_provenance_of_another_form_is_found(content: str, ledger: bool, run: RunFolder) -> None:
+    if not ledger:
+        run.ledger.unlink()
+    (run.path / "provenance.json").write_text(content, encoding="utf-8")
+    assert difference(run).startswith("table trials, provenance, ")
+
+
+def test_a_run_without_provenance_is_judged_by_what_its_tables_carry(run: RunFolder) -> None:
+    run.ledger.unlink()
+    (run.path / "provenance.json").unlink()
+    assert verify(run)[0] == 0
+    edit_table(run.labels / "symmetric_40.parquet", with_other_label("given_label"))
+    assert difference(run).startswith("labels, symmetric_40.parquet, fingerprint of the given labels: ")
+
+
+def test_provenance_is_found_without_a_ledger_too(run: RunFolder) -> None:
+    run.ledger.unlink()
+    facts = run.provenance()
+    facts["test"]["opened"] = "2020-01-01T00:00:00+00:00"
+    (run.path / "provenance.json").write_text(json.dumps(facts), encoding="utf-8")
+    assert difference(run).startswith("table trials, provenance, test.opened: '20")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("seed: 0", "seed: 7"), ("batch_size: 64", "batch_size: 65"), ("max_ece: 0.05", "max_ece: 0.051")]
+)
+def test_an_edited_study_is_found(before: str, after: str, run: RunFolder) -> None:
+    file = run.path / "study.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert text.count(before) == 1
+    file.write_text(text.replace(before, after), encoding="utf-8")
+    assert difference(run) == "study.yaml: it is not the study that this run began with, by the hash of it in the provenance"
+
+
+def test_a_study_with_a_comment_is_the_same(run: RunFolder) -> None:
+    file = run.path / "study.yaml"
+    file.write_text(f"# as it was run\n{file.read_text(encoding='utf-8')}", encoding="utf-8")
+    assert verify(run)[0] == 0
+
+
+def with_other_label(column: str) -> Callable[[pa.Table], pa.Table]:
+    """A change of the label of the first image whose label is right, so that it is wrong."""
+
+    def change(table: pa.Table) -> pa.Table:
+        index = next(index for index, row in enumerate(table.to_pylist()) if row["true_label"] == row["given_label"])
+        return with_cell(index, column, (table[column][index].as_py() + 1) % 10)(table)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("given_label", r"labels, symmetric_40\.parquet, fingerprint of the given labels: '\w{16}' in the file, '\w{16}' recomputed"),
+        ("true_label", r"labels, symmetric_40\.parquet, wrong labels of training images: 97 in the file, 96 recomputed"),
+    ],
+)
+def test_an_edited_label_is_found(column: str, message: str, run: RunFolder) -> None:
+    edit_table(run.labels / "symmetric_40.parquet", with_other_label(column))
+    assert re.fullmatch(message, difference(run))
+
+
+def test_missing_surplus_and_broken_labels_are_found(run: RunFolder) -> None:
+    file = run.labels / "symmetric_40.parquet"
+    surplus = run.labels / "pairflip_20.parquet"
+    surplus.write_bytes(file.read_bytes())
+    assert difference(run) == "labels, pairflip_20.parquet: no condition of the study has such a file"
+    surplus.unlink()
+    file.write_bytes(b"no Parquet")
+    with pytest.raises(DataError, match="not a file of labels"):
+        verify(run)
+    file.unlink()
+    assert difference(run) == "labels, symmetric_40.parquet: missing, but the study has condition symmetric_40"
+    file.parent.rmdir()
+    assert verify(run)[0] == 0
+
+
+def test_tables_of_a_run_from_before_the_confirm_phase_agree(tmp_path: Path) -> None:
+    """Its ledger and its study lack what was added since; `front` builds its tables, and the temperature is in the evaluations."""
+    run = play_run(tmp_path, methods=["bsd"], conditions=["symmetric:0.4"], search_space="published", trials=1, confirm="none")
+    temperature = read_tables(run).trials["temperature"].to_pylist()
+    unknown = ("sampler", "confirms", "replicate", "noise_seed", "temperature", "noise_fingerprint", "total_epochs")
+    events = [json.loads(line) for line in run.ledger.read_text(encoding="utf-8").splitlines()]
+    run.ledger.unlink()
+    write_ledger(run.ledger, [{name: value for name, value in event.items() if name not in unknown} for event in events])
+    document = {name: value for name, value in run.document().items() if name not in ("confirm", "stopping", "baseline")}
+    (run.path / "study.yaml").write_text(dump_yaml(document), encoding="utf-8")
+    (run.path / "provenance.json").write_text(json.dumps(run.provenance() | {"study_hash": study_hash(document)}), encoding="utf-8")
+    assert write_results(run) is not None
+    assert verify(run)[0] == 0
+    assert read_tables(run).trials["temperature"].to_pylist() == temperature != [None]
+    run.ledger.unlink()
+    assert verify(run)[0] == 0
+
+
 # --- predictions
 
 
@@ -318,6 +423,26 @@ def test_missing_predictions_are_found(run: RunFolder) -> None:
     assert difference(run) == f"predictions, trial {CONFIRM}: {CONFIRM}.parquet is missing, but the study keeps predictions"
 
 
+@pytest.mark.parametrize("name", ["bsd-symmetric_40-0009-confirm-0", "bsd-symmetric_40-0000-confirm-9", BSD])
+def test_surplus_predictions_are_found(name: str, run: RunFolder) -> None:
+    (run.predictions / f"{name}.parquet").write_bytes((run.predictions / f"{CONFIRM}.parquet").read_bytes())
+    assert difference(run) == f"predictions, {name}.parquet: no training that keeps predictions is called so"
+
+
+def test_predictions_that_are_there_twice_are_found(run: RunFolder) -> None:
+    edit_predictions(run, lambda table: pa.concat_tables([table, table.filter(pc.equal(table["split"], "val"))]))
+    assert difference(run) == f"predictions, trial {CONFIRM}, val clean clean 0: they are there twice"
+
+
+def test_predictions_of_a_training_that_is_at_work_are_no_difference(run: RunFolder) -> None:
+    """They are on the disk before its end is in the ledger."""
+    run.ledger.unlink()
+    run.statistics.unlink()
+    for name in ("trials", "epochs", "evaluations", "reliability"):
+        edit_table(run.tables / f"{name}.parquet", lambda table: table.filter(pc.invert(pc.ends_with(table["trial_id"], "-confirm-1"))))
+    assert verify(run)[0] == 0
+
+
 def test_a_file_that_is_none_of_predictions_is_refused(run: RunFolder) -> None:
     (run.predictions / f"{CONFIRM}.parquet").write_bytes(b"no Parquet")
     with pytest.raises(DataError, match="not a file of predictions"):
@@ -339,24 +464,6 @@ def test_a_report_that_cannot_be_read_is_refused(run: RunFolder) -> None:
     run.statistics.write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match=r"statistics\.json: not readable"):
         verify(run)
-
-
-@pytest.mark.parametrize(
-    ("stored", "message"),
-    [
-        ({"a": {"b": [1, 2.5]}}, "document, a.b[1]: 2.5 in the file, 2.0 recomputed"),
-        ({"a": {"b": [1]}}, "document, length of a.b: 1 in the file, 2 recomputed"),
-        ({"a": {}}, "document, a.b: missing in the file"),
-        ({"a": {"b": [1, 2.0], "c": None}}, "document, a.c: in the file, but not when recomputed"),
-        ({"a": None}, "document, a: null in the file, a mapping recomputed"),
-    ],
-)
-def test_documents_are_compared_leaf_by_leaf(stored: Any, message: str) -> None:
-    tally = Tally()
-    check_leaves("document", {"a": {"b": [1, 2.0]}}, {"a": {"b": [1, 2.0]}}, tally)
-    assert tally.compared == 3  # two numbers and a length
-    with pytest.raises(DifferenceError, match=f"^{re.escape(message)}$"):
-        check_leaves("document", stored, {"a": {"b": [1, 2.0]}}, tally)
 
 
 # --- who asks where
