@@ -44,14 +44,14 @@ def test_trials_and_failures_are_counted() -> None:
     assert (progress.total, progress.finished, len(progress.running)) == (6, 0, 2)
     progress.end(first, "bsd/none", (0.9, 0.1))
     progress.end(second, "cs_kd/none", None)
-    assert (progress.finished, progress.failed, progress.running) == (1, 1, {})
+    assert (float(progress.finished), progress.failed, progress.running) == (1, 1, {})
 
 
 def test_trials_of_an_earlier_process_count_as_finished() -> None:
     progress = make_progress()
     progress.end(None, "bsd/none", (0.9, 0.1))
     progress.end(None, "bsd/none", None)
-    assert (progress.finished, progress.failed) == (1, 1)
+    assert (float(progress.finished), progress.failed) == (1, 1)
 
 
 def test_the_front_so_far_is_without_repeats_and_from_the_most_accurate() -> None:
