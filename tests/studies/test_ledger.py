@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bsd_core.errors import StorageError
-from studies.ledger import Event, Ledger, parse_lines, read_ledger
+from studies.ledger import Event, Ledger, own_temperature, parse_lines, read_ledger
 from tests._dummies import PROPERTY
 from tests.studies._dummies import make_end, make_suggest, write_ledger
 
@@ -156,3 +156,17 @@ def test_a_full_disk_is_an_error_of_ours_and_the_ledger_still_closes() -> None:
     with pytest.raises(StorageError, match="No space left on device"):
         ledger.append(EVENTS[0])
     ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("end", "temperature"),
+    [
+        ({"evaluations": [{"split": "val", "shift": "clean", "temperature": 1.5}]}, 1.5),  # before there was a confirm phase
+        ({"temperature": None, "evaluations": [{"split": "test", "shift": "clean", "temperature": 1.5}]}, None),  # that of another trial
+        ({"temperature": 2.0, "evaluations": []}, 2.0),
+        ({"evaluations": []}, None),
+        ({"evaluations": [{"split": "val_noisy_labels", "shift": "clean", "temperature": 1.5}]}, None),
+    ],
+)
+def test_a_trials_own_temperature_is_found_in_old_ledgers_too(end: Event, temperature: float | None) -> None:
+    assert own_temperature(end) == temperature

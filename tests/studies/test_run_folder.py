@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from bsd_core.errors import ConfigError, StorageError
+from studies.provenance import environment_differences
 from studies.run_folder import RunFolder, check_writable, create_run, find_run, write_atomically
 from tests.studies._dummies import make_run, make_spec
 
@@ -119,6 +120,21 @@ def test_odd_names_are_no_runs(name: str, tmp_path: Path) -> None:
 def test_a_broken_provenance_is_empty(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "provenance.json").write_bytes(content)
     assert RunFolder("mine", tmp_path).provenance() == {}
+
+
+def test_parts_of_a_provenance_that_are_of_another_type_are_left_out(tmp_path: Path) -> None:
+    parts = {"study": "mine", "test": None, "packages": 3, "machine": [], "data": {"n_train": 5}}
+    (tmp_path / "provenance.json").write_text(json.dumps(parts), encoding="utf-8")
+    run = RunFolder("mine", tmp_path)
+    assert run.provenance() == {"study": "mine", "data": {"n_train": 5}}
+    assert environment_differences(run.provenance()) == []
+    assert run.test_opened is None
+
+
+@pytest.mark.parametrize(("test", "opened"), [({"opened": "2025-01-02"}, "2025-01-02"), ({"opened": 3}, None), ({}, None)])
+def test_when_the_test_split_was_opened_is_a_text_or_unknown(test: object, opened: str | None, tmp_path: Path) -> None:
+    (tmp_path / "provenance.json").write_text(json.dumps({"test": test}), encoding="utf-8")
+    assert RunFolder("mine", tmp_path).test_opened == opened
 
 
 @pytest.mark.parametrize(
