@@ -41,7 +41,7 @@ def row(epoch: int) -> dict[str, Any]:
 def test_trials_and_failures_are_counted() -> None:
     progress = make_progress()
     first, second = start(progress, "bsd/none", 0), start(progress, "cs_kd/none", 0)
-    assert (progress.total, progress.finished, len(progress.running)) == (6, 0, 2)
+    assert (progress.total, float(progress.finished), len(progress.running)) == (6, 0, 2)
     progress.end(first, "bsd/none", (0.9, 0.1))
     progress.end(second, "cs_kd/none", None)
     assert (float(progress.finished), progress.failed, progress.running) == (1, 1, {})
