@@ -123,7 +123,7 @@ def test_a_broken_provenance_is_empty(content: bytes, tmp_path: Path) -> None:
 
 
 def test_parts_of_a_provenance_that_are_of_another_type_are_left_out(tmp_path: Path) -> None:
-    parts = {"study": "mine", "test": None, "packages": 3, "machine": [], "data": {"n_train": 5}}
+    parts: dict[str, object] = {"study": "mine", "test": None, "packages": 3, "machine": [], "data": {"n_train": 5}}
     (tmp_path / "provenance.json").write_text(json.dumps(parts), encoding="utf-8")
     run = RunFolder("mine", tmp_path)
     assert run.provenance() == {"study": "mine", "data": {"n_train": 5}}
