@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from bsd_core.errors import ConfigError, unknown_name
+from bsd_core.errors import ConfigError
 from studies.choose import POINTS
-from studies.field_types import listed
+from studies.field_types import known, listed
 from studies.recipe import Count, Strict
 from studies.shifts import check_severities, corruption_names, perturbation_names
 
@@ -16,7 +16,7 @@ from studies.shifts import check_severities, corruption_names, perturbation_name
 class Confirm(Strict):
     """What happens after the search: chosen settings, fresh seeds, and the first look at the test split."""
 
-    points: str = Field(
+    points: Annotated[str, known("choice of points", POINTS)] = Field(
         default="front",
         description="settings chosen in each arm by validation values: best_accuracy, best_ece, knee, or front (these three, then its "
         "least crowded members)",
@@ -47,13 +47,6 @@ class Confirm(Strict):
         "images and paired comparisons need the clean ones",
     )
     max_ece: float = Field(default=0.05, gt=0, le=1, description="the operating point accurate_and_calibrated has no larger ECE than this")
-
-    @field_validator("points")
-    @classmethod
-    def _known_points(cls, name: str) -> str:
-        if name not in POINTS:
-            raise unknown_name("choice of points", name, POINTS)
-        return name
 
     @field_validator("seeds")
     @classmethod

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator
 
-from bsd_core.errors import ConfigError
+from bsd_core.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 
@@ -34,6 +35,17 @@ def _setting(value: Any) -> Any:
 
 
 Setting = Annotated[Any, AfterValidator(_setting)]
+
+
+def known(kind: str, names: Collection[str]) -> AfterValidator:
+    """One of a closed list of names; another is refused with the nearest."""
+
+    def check(name: str) -> str:
+        if name not in names:
+            raise unknown_name(kind, name, names)
+        return name
+
+    return AfterValidator(check)
 
 
 def listed(value: Any) -> Any:

@@ -23,7 +23,7 @@ from bsd_core.errors import ConfigError, unknown_name
 from search_spaces import SEARCH_SPACES, SHARED
 from studies.condition import Condition
 from studies.confirm_fields import Confirm, none_means_null
-from studies.field_types import Setting, Text, listed, unique
+from studies.field_types import Setting, Text, known, listed, unique
 from studies.objectives import Objectives
 from studies.recipe import Count, RecipeFields, Strict
 from studies.shifts import Evaluate
@@ -114,7 +114,7 @@ class StudySpec(RecipeFields):
     conditions: Annotated[list[Condition], BeforeValidator(listed), Field(min_length=1)] = Field(
         description="label noise they train under; each method x condition is an arm"
     )
-    search_space: str = Field(
+    search_space: Annotated[str, known("search space", SEARCH_VARIANTS)] = Field(
         default="full",
         description="full: the method's settings, learning rate and weight decay; method_only: the method's settings alone; published: "
         "nothing, every trial repeats the first published settings with another seed",
@@ -198,13 +198,6 @@ class StudySpec(RecipeFields):
     def _absolute_weights(cls, path: str | None) -> str | None:
         """As for a teacher."""
         return None if path is None else os.path.abspath(os.path.expanduser(path))
-
-    @field_validator("search_space")
-    @classmethod
-    def _known_search_space(cls, name: str) -> str:
-        if name not in SEARCH_VARIANTS:
-            raise unknown_name("search space", name, SEARCH_VARIANTS)
-        return name
 
     @field_validator("model")
     @classmethod

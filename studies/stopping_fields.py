@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from bsd_core.errors import ConfigError, unknown_name
+from bsd_core.errors import ConfigError
+from studies.field_types import known
 from studies.recipe import Count, Strict
 from studies.rungs import Rungs
 
@@ -16,7 +17,7 @@ STOPPING: Final = ("none", "pareto_halving")
 class Stopping(Strict):
     """Early stopping inside an arm; short form: its kind alone."""
 
-    kind: str = Field(
+    kind: Annotated[str, known("kind of stopping", STOPPING)] = Field(
         default="none",
         description="none: every trial trains to its end; pareto_halving: only the best 1/reduction by (error, NLL) go on past a rung; "
         "`trials` is then each arm's budget in full trainings, so arms are equal in epochs",
@@ -40,13 +41,6 @@ class Stopping(Strict):
         if self.kind == "none" and changed:
             raise ConfigError(f"`{changed[0]}` is set, but nothing stops early: say stopping: {{kind: pareto_halving, ...}}.")
         return self
-
-    @field_validator("kind")
-    @classmethod
-    def _known_kind(cls, kind: str) -> str:
-        if kind not in STOPPING:
-            raise unknown_name("kind of stopping", kind, STOPPING)
-        return kind
 
     @property
     def rungs(self) -> Rungs | None:

@@ -6,7 +6,8 @@ import json
 import shutil
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def play_trials(driver: StudyDriver, *, data: SearchData, settings: TrialSetting
         number += 1
 
 
-def play_run(results: Path, **changes: Any) -> RunFolder:
-    """A small study on digits from its beginning to its end, with the threads that trials have."""
+@contextmanager
+def played_here() -> Iterator[None]:
+    """Runs play their trials in this process, with the threads that trials have."""
     threads = torch.get_num_threads()
     module = types.ModuleType("studies.tune")
     module.run_trials = play_trials  # type: ignore[attr-defined]
@@ -50,8 +52,14 @@ def play_run(results: Path, **changes: Any) -> RunFolder:
         patch.setattr(cluster, "connect", lambda address, data_bytes: [cluster.Node(2, 0)])
         patch.setattr(cluster, "disconnect", lambda: None)
         patch.delenv("RAY_ADDRESS", raising=False)
-        run_study("mine", make_spec(**{**SMALL, **changes}), results)
+        yield
     torch.set_num_threads(threads)
+
+
+def play_run(results: Path, **changes: Any) -> RunFolder:
+    """A small study on digits from its beginning to its end."""
+    with played_here():
+        run_study("mine", make_spec(**{**SMALL, **changes}), results)
     return find_run(results, "mine")
 
 

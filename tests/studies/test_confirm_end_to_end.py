@@ -124,7 +124,7 @@ def test_the_choice_is_in_the_ledger_before_the_first_training_of_the_phase(fini
     assert set(events[opened]["chosen"]) == {row["trial_id"] for row in rows(finished, "search") if row["chosen_as"]}
 
 
-def test_random_twins_start_with_the_published_settings_and_go_on_at_random(finished: Finished) -> None:
+def test_random_twins_start_with_the_published_settings(finished: Finished) -> None:
     searched = rows(finished, "search")
     by_arm = {arm: [row for row in searched if row["arm"] == arm] for arm in ("bsd/none", "bsd/none/random")}
     assert {row["sampler"] for row in by_arm["bsd/none/random"]} == {"random"}

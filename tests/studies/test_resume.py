@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from studies import cluster
 from studies.ledger import read_ledger
 from studies.run import DONE, resume_study
 from studies.run_folder import RunFolder
 from studies.tables import read_tables
-from tests.studies._played_runs import copy_run, play_run, play_trials
+from tests.studies._played_runs import copy_run, play_run, played_here
 
 SMALL: dict[str, Any] = {
     "train_images": 200,
@@ -43,20 +39,6 @@ STUDIES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _played(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Resuming plays trials in this process, as `play_run` does."""
-    module = types.ModuleType("studies.tune")
-    module.run_trials = play_trials  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "studies.tune", module)
-    monkeypatch.setattr(cluster, "connect", lambda address, data_bytes: [cluster.Node(2, 0)])
-    monkeypatch.setattr(cluster, "disconnect", lambda: None)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
-
-
 def content(run: RunFolder) -> dict[str, Any]:
     """Tables without what depends on the moment, and the bytes of all predictions."""
     tables = read_tables(run)
@@ -80,7 +62,8 @@ def test_a_run_that_is_cut_anywhere_ends_with_the_same_tables(kind: str, tmp_pat
     for cut in (ends[0] + 1, opened, opened + 1, ends[-2] - 1, ends[-1], len(lines)):
         run = copy_run(whole, tmp_path / str(cut))
         run.ledger.write_bytes(b"".join(lines[:cut]) + (lines[cut][: len(lines[cut]) // 2] if cut < len(lines) else b""))
-        assert resume_study(run) == DONE
+        with played_here():
+            assert resume_study(run) == DONE
         assert content(run) == expected
 
 
@@ -90,6 +73,7 @@ def test_a_run_from_before_there_was_a_confirm_phase_does_not_get_one(tmp_path: 
     lines = [line for line in text.splitlines(keepends=True) if not line.startswith("confirm:")]
     assert len(lines) == len(text.splitlines()) - 1
     (run.path / "study.yaml").write_text("".join(lines), encoding="utf-8")
-    assert resume_study(run) == DONE
+    with played_here():
+        assert resume_study(run) == DONE
     assert {event["phase"] for event in read_ledger(run.ledger).events if event["event"] == "suggest"} == {"search"}
     assert not [event for event in read_ledger(run.ledger).events if event["event"] == "confirm"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,26 @@ def test_published_settings_come_first() -> None:
 def test_a_budget_smaller_than_the_published_settings_tries_the_first_of_them() -> None:
     (only,) = play(StudySearch(make_spec(methods=["cs_kd"], trials=1), slots=1))
     assert only.params == SEARCH_SPACES["cs_kd"].published[0]
+
+
+def settings_by_arm(values: Callable[[int], tuple[float, float]]) -> dict[str, list[dict[str, Any]]]:
+    """What a study with random twins suggests where trial n comes to `values(n)`."""
+    search = StudySearch(make_spec(methods=["bsd"], trials=14, baseline="random"), slots=1)
+    found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in search.arms}
+    while (suggestion := search.next()) is not None:
+        found[suggestion.arm.name].append(suggestion.params)
+        search.tell(suggestion.arm.name, suggestion.number, Outcome(values=values(suggestion.number)))
+    return found
+
+
+def test_a_random_twin_begins_as_its_arm_does_and_then_learns_nothing() -> None:
+    rising = settings_by_arm(lambda number: (number / 20, 0.5 - number / 40))
+    falling = settings_by_arm(lambda number: (1 - number / 20, 0.1 + number / 40))
+    n_published = len(SEARCH_SPACES["bsd"].published)
+    assert rising["bsd/none/random"][:n_published] == rising["bsd/none"][:n_published]
+    assert rising["bsd/none/random"][n_published:] != rising["bsd/none"][n_published:]
+    assert rising["bsd/none/random"] == falling["bsd/none/random"]
+    assert rising["bsd/none"] != falling["bsd/none"]
 
 
 def test_suggestions_lie_in_the_space() -> None:
