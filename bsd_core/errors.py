@@ -43,9 +43,9 @@ class DivergedError(BSDError, ArithmeticError):
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     """The error for a name that is not registered: what exists, and the nearest spelling if one is near."""
     names = sorted(known)
-    message = f"Unknown {kind} {shown(name)}. Known: {', '.join(names)}."
     near = nearest(str(name), names)
-    return ConfigError(f"{message} Did you mean {near!r}?" if near else message)
+    hint = f" Did you mean {near!r}?" if near else ""  # first, since the list can be long
+    return ConfigError(f"Unknown {kind} {shown(name)}.{hint} Known: {', '.join(names)}.")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

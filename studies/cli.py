@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bsd_core.errors import BSDError, ConfigError, shown
+from bsd_core.errors import BSDError, ConfigError, printable, shown
 from studies.screen import our_console
 
 app = typer.Typer(
@@ -208,7 +208,24 @@ def _local(results: str) -> Path:
 def main() -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except BSDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = _refuse(str(error))
+    except typer.TyperException as error:  # of the command line itself
+        place = getattr(getattr(error, "ctx", None), "command_path", "python -m studies")
+        problem = error.format_message()
+        code = _refuse(f"{problem.rstrip('.')}; see {place} --help") if sys.argv[1:] else _show_help(problem)
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 1
+    sys.exit(code)
+
+
+def _refuse(problem: str) -> int:
+    print(f"error: {printable(problem)}", file=sys.stderr)
+    return 2
+
+
+def _show_help(text: str) -> int:
+    print(text, file=sys.stderr)
+    return 2

@@ -50,9 +50,9 @@ def find_trials(run: RunFolder, spec: StudySpec, events: Sequence[Event], name: 
         return [name]
     if name not in OPERATING_POINTS:
         first = ", ".join(known[:8]) + (f" and {len(known) - 8} more, see table trials" if len(known) > 8 else "")
-        message = f"Unknown trial {shown(name)}. Operating points: {', '.join(OPERATING_POINTS)}. Trials: {first or 'none'}."
         near = nearest(name, [*known, *OPERATING_POINTS])
-        raise ConfigError(f"{message} Did you mean {near!r}?" if near else message)
+        hint = f" Did you mean {near!r}?" if near else ""
+        raise ConfigError(f"Unknown trial {shown(name)}.{hint} Operating points: {', '.join(OPERATING_POINTS)}. Trials: {first or 'none'}.")
     tables = ledger_tables(run, events)
     rows = [] if tables is None else tables.trials.to_pylist()
     points = operating_points(rows, objectives=spec.targets, max_ece=(spec.confirm or Confirm()).max_ece)

@@ -65,7 +65,7 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "cskd"], f"Unknown method 'cskd'. Known: {', '.join(METHODS)}. Did you mean 'cs_kd'?"),
+        (["--method", "cskd"], f"Unknown method 'cskd'. Did you mean 'cs_kd'? Known: {', '.join(METHODS)}"),
         (["--dataset", "digit"], "Unknown data set 'digit'."),
         (["--dataset", "parquet:no/such/file"], "No such file or folder: 'no/such/file'."),
         (["--model", "resnet21"], "Unknown model 'resnet21'."),
@@ -99,7 +99,7 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
         (["--save-labels", "/"], "Cannot write '/'"),
         (["--epochs", "0"], "`epochs is a whole number >= 1` must hold, but got epochs=0."),
         (["--train-images", "20"], "The training split has 16 images, fewer than one batch (64)."),
-        (["--recipe", "cskd"], "Unknown recipe 'cskd'. Known: cs_kd, focal_calibration, ps_kd. Did you mean 'cs_kd'?"),
+        (["--recipe", "cskd"], "Unknown recipe 'cskd'. Did you mean 'cs_kd'? Known: cs_kd, focal_calibration, ps_kd"),
         (["--train", "shedule=cosine"], "Unknown field of --train 'shedule'."),
         (["--train", "schedule=cosin"], "Unknown schedule 'cosin'."),
         (["--train", "milestones=0.7,0.2"], "`milestones ascend within (0, 1)` must hold, but got milestones=(0.7, 0.2)."),

@@ -130,7 +130,7 @@ def test_recipes_drop_the_rate_tenfold_at_the_first_step_of_the_published_epochs
 
 def test_a_recipe_may_be_changed_and_an_unknown_one_is_refused() -> None:
     assert recipe_config("cs_kd", epochs=4, nesterov=True) == dataclasses.replace(recipe_config("cs_kd"), epochs=4, nesterov=True)
-    with pytest.raises(ConfigError, match=r"Unknown recipe 'cskd'\. Known: cs_kd, .*Did you mean 'cs_kd'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown recipe 'cskd'\. Did you mean 'cs_kd'\? Known: cs_kd,"):
         recipe_config("cskd")
     assert sorted(RECIPES) == list(RECIPES)
 
@@ -150,7 +150,7 @@ def test_a_recipe_may_be_changed_and_an_unknown_one_is_refused() -> None:
         ({"nesterov": True, "momentum": 0.0}, r"`momentum > 0 with nesterov` must hold, but got momentum=0\.0"),
         ({"warmup_epochs": -1}, r"`0 <= warmup_epochs <= epochs` must hold, but got warmup_epochs=-1"),
         ({"warmup_epochs": 6}, r"warmup_epochs=6"),
-        ({"optimizer": "adam"}, r"Unknown optimizer 'adam'\. Known: adamw, sgd\. Did you mean 'adamw'\?"),
+        ({"optimizer": "adam"}, r"Unknown optimizer 'adam'\. Did you mean 'adamw'\? Known: adamw, sgd"),
         ({"nesterov": True, "optimizer": "adamw"}, r"`optimizer is 'sgd' with nesterov` must hold, but got optimizer='adamw'"),
         ({"schedule": "onecycle"}, r"Unknown schedule 'onecycle'\. .*Did you mean 'one_cycle'\?"),
         ({"milestones": (0.5, 1.0)}, r"`milestones ascend within \(0, 1\)` must hold, but got milestones=\(0\.5, 1\.0\)"),

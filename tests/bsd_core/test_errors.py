@@ -17,7 +17,7 @@ def test_every_error_is_a_project_error_and_its_builtin_counterpart(error: type[
 def test_unknown_name_lists_all_sorted_and_suggests_the_nearest() -> None:
     error = unknown_name("method", "cskd", ["cs_kd", "bsd", "cross_entropy"])
     assert isinstance(error, ConfigError)
-    assert str(error) == "Unknown method 'cskd'. Known: bsd, cross_entropy, cs_kd. Did you mean 'cs_kd'?"
+    assert str(error) == "Unknown method 'cskd'. Did you mean 'cs_kd'? Known: bsd, cross_entropy, cs_kd."
 
 
 def test_unknown_name_suggests_nothing_where_nothing_is_near() -> None:

@@ -55,7 +55,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, screen: Screen, *arguments: str) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["label_nois"], "Unknown study 'label_nois'. Known: all_methods, "),
+        (["label_nois"], "Unknown study 'label_nois'. Did you mean 'label_noise'? Known: all_methods, "),
         (["quick", "epohcs=3"], "Unknown field 'epohcs'."),
         (["quick", "evaluate.sevrities=3"], "Did you mean 'evaluate.severities'?"),
         (["quick", "trials"], "An override is key=value, but got 'trials'."),

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from bsd_core.data.images import MappedImages
-from studies import trial as trial_module
+from studies import own_copy as own_copy_module
 from studies.prepare import PreparedStudy, prepare
 from studies.trial import trial_events
 from tests._dummies import make_toy_images
@@ -36,9 +36,9 @@ def prepared(folder: Path) -> PreparedStudy:
 
 
 def metrics(study: PreparedStudy) -> dict[str, Any]:
-    trial_module._on_device.clear()
+    own_copy_module._copies.clear()
     events = list(trial_events(make_task(), make_settings(), study.data, CPU))
-    trial_module._on_device.clear()
+    own_copy_module._copies.clear()
     assert events[-1]["state"] == "complete", events[-1]["traceback"]
     found: dict[str, Any] = events[-1]["metrics"]
     return found

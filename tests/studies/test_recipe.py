@@ -64,7 +64,7 @@ def test_with_method_only_the_recipe_also_gives_the_rates_of_every_method() -> N
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown recipe 'pskd'\. Known: cs_kd, focal_calibration, ps_kd\. Did you mean 'ps_kd'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown recipe 'pskd'\. Did you mean 'ps_kd'\? Known: cs_kd, focal_calibration, ps_kd\."):
         make_spec(recipe="pskd")
 
 
@@ -105,7 +105,7 @@ def test_settings_are_searched_on_demand_and_start_at_their_defaults() -> None:
         ({"bds": ["evidence"]}, r"Unknown method in `search_also` 'bds'"),
         (
             {"bsd": ["evidense"]},
-            r"Unknown setting in `search_also\.bsd` 'evidense'\. Known: evidence, warmup_epochs\. Did you mean 'evidence'",
+            r"Unknown setting in `search_also\.bsd` 'evidense'\. Did you mean 'evidence'\? Known: evidence, warmup_epochs\.",
         ),
         ({"bsd": ["evidence", "evidence"]}, r"The setting in `search_also` 'evidence' is listed twice"),
         ({"cross_entropy": ["evidence"]}, r"Unknown setting in `search_also\.cross_entropy`"),

@@ -52,18 +52,18 @@ def read_back(spec: StudySpec) -> StudySpec:
         ({"evaluate": {"severity": [3]}}, r"unknown field 'evaluate\.severity'\. Did you mean 'severities'\?"),
         ({"augment": {"flp": True}}, r"unknown field 'augment\.flp'\. Did you mean 'flip'\?"),
         ({"conditions": [{"kind": "symmetric", "rat": 0.3}]}, r"unknown field 'conditions\.0\.rat'\. Did you mean 'rate'\?"),
-        ({"methods": ["cskd"]}, r"methods: Unknown method 'cskd'\. Known: bsd, .*, tf_kd\. Did you mean 'cs_kd'\?"),
-        ({"model": "resnet9"}, r"model: Unknown model 'resnet9'\. Known: densenet121, .*, wide_resnet\. Did you mean 'resnet\d+'\?"),
-        ({"dataset": "digit"}, r"dataset: Unknown data set 'digit'\. Known: .*parquet:<path>.* Did you mean 'digits'\?"),
+        ({"methods": ["cskd"]}, r"methods: Unknown method 'cskd'\. Did you mean 'cs_kd'\? Known: bsd, .*, tf_kd"),
+        ({"model": "resnet9"}, r"model: Unknown model 'resnet9'\. Did you mean 'resnet\d+'\? Known: densenet121, .*, wide_resnet"),
+        ({"dataset": "digit"}, r"dataset: Unknown data set 'digit'\. Did you mean 'digits'\? Known: .*parquet:<path>"),
         ({"dataset": "parqet:x"}, r"dataset: Unknown data set 'parqet:x'\. .*Did you mean 'parquet:<path>'\?"),
         (
             {"search_space": "ful"},
-            r"search_space: Unknown search space 'ful'\. Known: full, method_only, published\. Did you mean 'full'\?",
+            r"search_space: Unknown search space 'ful'\. Did you mean 'full'\? Known: full, method_only, published",
         ),
         ({"conditions": ["symetric:0.3"]}, r"conditions\.0: Unknown condition 'symetric'\. .*Did you mean 'symmetric'\?"),
         (
             {"conditions": ["none", {"kind": "asym"}]},
-            r"conditions\.1: Unknown condition 'asym'\. Known: asymmetric, confusion, .*symmetric_inclusive\.",
+            r"conditions\.1: Unknown condition 'asym'\. Did you mean 'asymmetric'\? Known: asymmetric, confusion, .*symmetric_inclusive\.",
         ),
         ({"evaluate": {"corruptions": ["smog", "gausian_noise"]}}, r"evaluate\.corruptions: Unknown corruption 'smog'\."),
         ({"evaluate": {"corruptions": ["gausian_noise"]}}, r"Unknown corruption 'gausian_noise'\. .*Did you mean 'gaussian_noise'\?"),
@@ -74,7 +74,7 @@ def read_back(spec: StudySpec) -> StudySpec:
             {"fixed": {"shared": {"temperature": 1.0}}},
             r"nknown setting in `fixed\.shared` 'temperature'\. Known: learning_rate, weight_decay",
         ),
-        ({"fixed": {"cs_kd": {"temperature": 1.0}}}, r"nknown method in `fixed` 'cs_kd'\. Known: bsd, cross_entropy, shared\."),
+        ({"fixed": {"cs_kd": {"temperature": 1.0}}}, r"nknown method in `fixed` 'cs_kd'\. .*Known: bsd, cross_entropy, shared\."),
     ],
 )
 def test_unknown_names_are_refused_with_the_nearest_valid_name(changes: dict[str, Any], message: str) -> None:
@@ -503,7 +503,7 @@ def test_the_documentation_lists_every_field_that_can_be_set() -> None:
 
 
 def test_an_unknown_study_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown study 'label-nois'\. Known: all_methods, .*Did you mean 'label_noise'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown study 'label-nois'\. Did you mean 'label_noise'\? Known: all_methods,"):
         find_study("label-nois")
 
 

@@ -12,8 +12,9 @@ import torch
 
 from bsd_core.errors import DivergedError
 from bsd_core.methods import METHODS, method_config
-from studies import trial as trial_module
+from studies import own_copy as own_copy_module
 from studies.ledger import Event
+from studies.own_copy import own_copy
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS
 from studies.trial import reset_process_state, trial_events
 from studies.trial_data import SearchData, TrialSettings, TrialTask
@@ -261,10 +262,10 @@ def test_a_trial_cannot_change_the_data_of_others() -> None:
         array.setflags(write=False)  # as Ray's shared memory is
     before = [array.copy() for array in arrays]
     events_of(make_task("bsd"), data=data)
-    for tensor in [value for value in trial_module._tensors(data, CPU).values() if isinstance(value, torch.Tensor)]:
+    for tensor in [value for value in vars(own_copy(data, CPU)).values() if isinstance(value, torch.Tensor)]:
         tensor.zero_()
     assert all(np.array_equal(old, new) for old, new in zip(before, arrays, strict=True))
-    trial_module._on_device.clear()
+    own_copy_module._copies.clear()
 
 
 def test_data_of_another_fingerprint_replace_those_at_hand() -> None:

@@ -277,7 +277,7 @@ def test_a_smaller_memory_learns_the_same_labels(memory: str) -> None:
     ("settings", "message"),
     [
         ({"warmup_epochs": -1}, r"`warmup_epochs >= 0` must hold, but got warmup_epochs=-1"),
-        ({"evidence": "clear"}, r"Unknown bsd evidence 'clear'\. Known: clean, train\. Did you mean 'clean'\?"),
+        ({"evidence": "clear"}, r"Unknown bsd evidence 'clear'\. Did you mean 'clean'\? Known: clean, train"),
         ({"memory": "float"}, r"Unknown bsd memory 'float'"),
         ({"top_k": 0}, r"`top_k >= 1` must hold"),
         ({"prior_strength": 0.0}, r"`0 < prior_strength <= 1e30` must hold, but got prior_strength=0\.0"),

@@ -93,7 +93,7 @@ def test_gamma_out_of_range_is_refused(gamma: float) -> None:
 
 
 def test_an_unknown_schedule_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown focal schedule 'FLSD-53'\. Known: constant, flsd53\. Did you mean 'flsd53'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown focal schedule 'FLSD-53'\. Did you mean 'flsd53'\? Known: constant, flsd53"):
         FocalConfig(schedule="FLSD-53")
     with pytest.raises(ConfigError, match=r"Unknown focal schedule"):
         focal_loss(make_logits(2, 3), torch.tensor([0, 1]), gamma=1.0, schedule="none")

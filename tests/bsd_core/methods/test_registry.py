@@ -56,14 +56,14 @@ def test_the_public_names_are_those_of_all() -> None:
 
 
 def test_an_unknown_method_says_what_exists() -> None:
-    with pytest.raises(ConfigError, match=r"Unknown method 'cskd'\. Known: bsd, .*cross_entropy, cs_kd, .*Did you mean 'cs_kd'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown method 'cskd'\. Did you mean 'cs_kd'\? Known: bsd, .*cross_entropy, cs_kd,"):
         get_method("cskd")
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("bsd", {"prior_strenght": 3.0}, r"Unknown bsd setting 'prior_strenght'\. Known: .*Did you mean 'prior_strength'\?"),
+        ("bsd", {"prior_strenght": 3.0}, r"Unknown bsd setting 'prior_strenght'\. Did you mean 'prior_strength'\? Known:"),
         ("cross_entropy", {"temperature": 3.0}, r"Method 'cross_entropy' has no settings, but got temperature=3\.0"),
         ("cs_kd", {"temperature": "4"}, r"Setting 'temperature' of 'cs_kd' must be a number, but got '4'"),
         ("cs_kd", {"temperature": True}, r"must be a number, but got True"),

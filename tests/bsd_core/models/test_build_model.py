@@ -83,8 +83,8 @@ def test_frozen_parameters_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("resnet9", {}, r"Unknown model 'resnet9'\. Known: densenet121, .*, wide_resnet\. Did you mean 'resnet"),
-        ("resnet8", {"stem": "smal"}, r"Unknown stem 'smal'\. Known: auto, published, small\. Did you mean 'small'"),
+        ("resnet9", {}, r"Unknown model 'resnet9'\. Did you mean 'resnet\d+'\? Known: densenet121, .*, wide_resnet\."),
+        ("resnet8", {"stem": "smal"}, r"Unknown stem 'smal'\. Did you mean 'small'\? Known: auto, published, small\."),
         ("resnet8", {"in_channels": 2}, r"`in_channels is 1 or 3` must hold, but got in_channels=2"),
         ("resnet8", {"n_classes": 1}, r"`n_classes >= 2` must hold, but got n_classes=1"),
         ("resnet8", {"width": 0}, r"`1 <= width <= 1024` must hold, but got width=0"),

@@ -219,7 +219,7 @@ def test_cpu_and_gpu_agree_within_one_grey_level(shape: tuple[int, int, int]) ->
 @pytest.mark.parametrize(
     ("name", "severity", "message"),
     [
-        ("gausian_noise", 1, r"Unknown corruption 'gausian_noise'\. Known: brightness, .*Did you mean 'gaussian_noise'\?"),
+        ("gausian_noise", 1, r"Unknown corruption 'gausian_noise'\. Did you mean 'gaussian_noise'\? Known: brightness,"),
         ("contrast", 0, r"`severity is 1, 2, 3, 4 or 5` must hold, but got severity=0"),
         ("contrast", 6, r"severity=6"),
         ("contrast", 2.0, r"severity=2\.0"),

@@ -207,7 +207,7 @@ def test_a_file_of_another_data_set_or_form_is_refused(content: Any, message: st
 
 def test_a_set_that_is_unknown_or_not_in_the_file_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "h.pt", make_content())
-    with pytest.raises(ConfigError, match=r"Unknown set of human labels 'random'\. .* Did you mean 'random\d'\?"):
+    with pytest.raises(ConfigError, match=r"Unknown set of human labels 'random'\. Did you mean 'random\d'\?"):
         human_labels(path, "random", targets=TRUE, n_classes=10)
     with pytest.raises(ConfigError, match=r"has no human labels 'noisy'\. It has: aggre, random1, random2, random3, worse"):
         human_labels(path, "noisy", targets=TRUE, n_classes=10)
