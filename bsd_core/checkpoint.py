@@ -15,9 +15,9 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,15 +53,22 @@ class Found:
         state: of the newest whole checkpoint, for `Trainer.load_state_dict`; None where there is none.
         path: its file.
         broken: one line for each newer file that could not be used, newest first.
+        extra: what was saved beside it.
     """
 
     state: dict[str, Any] | None
     path: Path | None
     broken: tuple[str, ...]
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
+def save_checkpoint(folder: Path, trainer: Trainer, *, extra: Mapping[str, Any] | None = None) -> Path:
     """Write the state of `trainer`, then remove all but the newest `KEEP` files.
+
+    Args:
+        folder: made if missing.
+        trainer: after any step.
+        extra: plain values to keep beside it.
 
     Returns:
         The file, `step-<steps done>.pt`.
@@ -70,7 +77,7 @@ def save_checkpoint(folder: Path, trainer: Trainer) -> Path:
         StorageError: the disk is full, or cannot be written for another reason; older checkpoints are left as they were.
     """
     path = folder / f"step-{trainer.step:010d}.pt"
-    content = {"version": _VERSION, "identity": trainer.identity, "state": trainer.state_dict()}
+    content = {"version": _VERSION, "identity": trainer.identity, "state": trainer.state_dict(), "extra": dict(extra or {})}
     write_whole(path, lambda file: torch.save(content, file))
     files = _files(folder)
     newer, kept = files[: files.index(path)], files[files.index(path) :]
@@ -124,7 +131,7 @@ def load_checkpoint(folder: Path, *, identity: str) -> Found:
             continue
         if saved["identity"] != identity:
             raise ConfigError(f"{path} is of another training ({_difference(saved['identity'], identity)}). Use another folder.")
-        return Found(saved["state"], path, tuple(broken))
+        return Found(saved["state"], path, tuple(broken), saved["extra"])
     return Found(None, None, tuple(broken))
 
 
@@ -154,7 +161,7 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(f"damaged ({member})")
     saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     whole = isinstance(saved, dict) and isinstance(saved.get("identity"), str) and isinstance(saved.get("state"), dict)
-    if not whole or saved.get("version") != _VERSION:
+    if not whole or saved.get("version") != _VERSION or not isinstance(saved.setdefault("extra", {}), dict):
         raise ValueError("not a checkpoint of this version")
     return saved
 

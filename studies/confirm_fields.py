@@ -73,4 +73,4 @@ class Confirm(Strict):
 
 def none_means_null(value: Any) -> Any:
     """`confirm: none` reads better than null; YAML takes `no` and `off` for a truth value."""
-    return None if value in ("none", False) else value
+    return None if value is False or value == "none" else value

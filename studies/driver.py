@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from bsd_core.errors import StorageError
 from studies.halving import ParetoHalving
 from studies.ledger import Event, Ledger
 from studies.predictions import Prediction, write_predictions
 from studies.progress import StudyProgress, View
+from studies.screen import log
 from studies.search import Outcome, Suggestion, split_params
 
 
@@ -44,6 +47,11 @@ class StudyDriver:
         progress, view: what the user sees.
         predictions: folder for the logits that trials send; without one they are dropped.
         halving: ends trials early; without one all train to their end.
+        timeout: seconds after which a trial is overdue; None: never.
+        forget: called with our id of a trial whose end is in the ledger: its checkpoints are no longer needed.
+
+    Attributes:
+        problem: why nothing more can be recorded; then no trial is begun, and none that ends is told to anybody.
     """
 
     def __init__(
@@ -55,13 +63,19 @@ class StudyDriver:
         *,
         predictions: Path | None = None,
         halving: ParetoHalving | None = None,
+        timeout: float | None = None,
+        forget: Callable[[str], object] = lambda trial_id: None,
     ) -> None:
         self.source, self.ledger, self.progress, self.view = source, ledger, progress, view
-        self._predictions, self._halving = predictions, halving
+        self.problem: StorageError | None = None
+        self._predictions, self._halving, self._timeout, self._forget = predictions, halving, timeout, forget
         self._suggestions: dict[str, Suggestion] = {}  # by Tune's id of the trial
         self._ends: dict[str, Event] = {}
         self._deaths: Counter[str] = Counter()  # by our id: processes that a trial lost
-        self._spent: dict[str, Event] = {}  # by Tune's id: what a running trial has come to
+        self._causes: dict[str, str] = {}  # by Tune's id: why a trial's process died
+        self._began: dict[str, float] = {}  # by Tune's id, where trials are timed
+        self._overdue: set[str] = set()  # Tune's ids
+        self._spent: dict[str, Event] = {}  # by our id: what a running trial has come to
 
     def replay(self, events: list[Event]) -> None:
         """Take in an earlier process's ledger."""
@@ -72,30 +86,15 @@ class StudyDriver:
 
     def suggest(self, tune_id: str) -> dict[str, Any] | None:
         """The configuration of one more trial, or None while there is nothing to start."""
-        suggestion = self.source.next()
+        suggestion = None if self.problem is not None else self.source.next()
         if suggestion is None:
             return None
+        try:
+            self.ledger.append(suggest_event(suggestion))
+        except StorageError as error:
+            self.problem = error
+            return None
         self._suggestions[tune_id] = suggestion
-        condition = suggestion.arm.condition
-        self.ledger.append(
-            {
-                "event": "suggest",
-                "phase": suggestion.phase,
-                "arm": suggestion.arm.name,
-                "method": suggestion.arm.method,
-                "condition": condition.name,
-                "sampler": suggestion.arm.sampler,
-                "noise_kind": condition.kind,
-                "noise_rate": condition.rate if condition.exact else None,  # None: the trial counts
-                "trial_id": suggestion.trial_id,
-                "trial_number": suggestion.number,
-                "seed": suggestion.seed,
-                "params": suggestion.params,
-                "confirms": suggestion.confirms,
-                "replicate": suggestion.replicate,
-                "noise_seed": suggestion.noise_seed,
-            }
-        )
         self.progress.start(suggestion)
         self.view.update()
         return {"task": trial_task(suggestion)}
@@ -104,35 +103,57 @@ class StudyDriver:
         """Our id of a trial."""
         return self._suggestions[tune_id].trial_id
 
-    def receive(self, tune_id: str, message: str, predictions: list[Prediction] | None = None) -> bool:
+    def receive(self, tune_id: str, message: str, predictions: list[Prediction] | None = None, *, sync: bool = False) -> bool:
         """Events of a trial, as its process sent them, and its predictions, which are on the disk before its end is.
 
+        Args:
+            tune_id: Tune's id of the trial.
+            message: JSON of a list of events: begin, note, epoch, end.
+            predictions: of its end.
+            sync: whether the trial relies on these events from now on.
+
         Returns:
-            Whether the trial is to be stopped: its end is then in the ledger, and nothing more is expected of it.
+            Whether the trial is to be stopped: its end is then in the ledger, or nothing more can be recorded.
         """
+        if self.problem is not None:
+            return True
+        try:
+            stopped = self._take_in(tune_id, json.loads(message), predictions, sync=sync)
+        except StorageError as error:
+            self.problem = error
+            return True
+        self.view.update()
+        return stopped
+
+    def _take_in(self, tune_id: str, events: list[Event], predictions: list[Prediction] | None, *, sync: bool) -> bool:
         suggestion = self._suggestions[tune_id]
+        epochs = [event for event in events if event["event"] == "epoch"]
+        for event in events:
+            if event["event"] == "begin":
+                self._began[tune_id] = time.monotonic()
+            elif event["event"] == "note":
+                self.ledger.append(event)
+                self.view.note(f"{suggestion.trial_id}: {event['text']}")
         if predictions and self._predictions is not None:
             write_predictions(self._predictions / f"{suggestion.trial_id}.parquet", predictions)
-        events = json.loads(message)
-        epochs = [event for event in events if event["event"] == "epoch"]
         if epochs:
             left_out = ("event", "trial_id", "so_far")
             rows = [{name: value for name, value in epoch.items() if name not in left_out} for epoch in epochs]
-            self.ledger.append({"event": "epochs", "trial_id": suggestion.trial_id, "rows": rows})
+            self.ledger.append({"event": "epochs", "trial_id": suggestion.trial_id, "rows": rows}, sync=sync)
         for epoch in epochs:
-            self._spend(tune_id, epoch)
+            self._spend(suggestion.trial_id, epoch)
             self.progress.epoch(suggestion.trial_id, epoch)
             if self._falls_behind(suggestion, epoch):
                 self._write_end(tune_id, suggestion, stopped_end(epoch))
                 return True
-        for end in events[len(epochs) :]:
-            self._write_end(tune_id, suggestion, end)
-        self.view.update()
+        for event in events:
+            if event["event"] == "end":
+                self._write_end(tune_id, suggestion, event)
         return False
 
-    def _spend(self, tune_id: str, epoch: Event) -> None:
+    def _spend(self, trial_id: str, epoch: Event) -> None:
         """Keep count for a trial whose process will not come to tell."""
-        spent = self._spent.setdefault(tune_id, {"train_seconds": 0.0, "images_seen": 0})
+        spent = self._spent.setdefault(trial_id, {"train_seconds": 0.0, "images_seen": 0})
         spent |= {"epochs": epoch["epoch"], "total_epochs": epoch.get("epochs")}
         spent["train_seconds"] += epoch["seconds"]
         spent["images_seen"] += epoch["images_seen"]
@@ -146,39 +167,94 @@ class StudyDriver:
 
     def _write_end(self, tune_id: str, suggestion: Suggestion, end: Event) -> None:
         if details := end.pop("traceback", None):
-            print(f"{suggestion.trial_id} failed:\n{details}", flush=True)  # to run.log
+            log(f"{suggestion.trial_id} failed:\n{details}")
         stopped_at = None if self._halving is None else self._halving.stopped_at(suggestion.arm.name, suggestion.number)
         if stopped_at is not None:
             end |= {"audited": end["state"] == "complete", "state": "stopped", "stopped_at": stopped_at}
         self.ledger.append(end, sync=True)
         self._ends[tune_id] = end
 
+    def overdue(self) -> list[str]:
+        """Tune's ids of trials that take longer than they may, each named once: their processes are to be killed."""
+        if self._timeout is None:
+            return []
+        late = [tune_id for tune_id, began in self._began.items() if time.monotonic() - began > self._timeout]
+        for tune_id in late:
+            del self._began[tune_id]
+        self._overdue.update(late)
+        return late
+
+    def died(self, tune_id: str, cause: str) -> None:
+        """Why the process of a trial is no more; comes before `complete`."""
+        self._causes[tune_id] = cause
+
     def complete(self, tune_id: str, *, died: bool) -> None:
         """Tune is done with a trial; its end, if it had one, is in the ledger by now."""
         suggestion = self._suggestions.pop(tune_id)
-        if tune_id not in self._ends:
-            # Tune itself retries nothing: it would not retry a process that dies between two trials, and the two would multiply.
-            self._deaths[suggestion.trial_id] += died
-            if died and self._deaths[suggestion.trial_id] <= MAX_RETRIES:
-                self._spent.pop(tune_id, None)
-                self.source.give_back(suggestion)
-                self.progress.drop(suggestion.trial_id)
-                self.view.note(f"{suggestion.trial_id}: its process died; it starts again")
+        cause, overdue = self._causes.pop(tune_id, None), tune_id in self._overdue
+        self._began.pop(tune_id, None)
+        self._overdue.discard(tune_id)
+        try:
+            if tune_id not in self._ends and not self._ended_without_word(tune_id, suggestion, died=died, overdue=overdue, cause=cause):
                 return
-            reason = "the trial's process died or could not start, more often than it may" if died else "the trial ended without a result"
-            spent = _NO_RESULT | self._spent.get(tune_id, {})
-            end = {"event": "end", "trial_id": suggestion.trial_id, **spent, "error": f"{reason}; see run.log"}
-            self._write_end(tune_id, suggestion, end)
+        except StorageError as error:
+            self.problem = self.problem or error
+            return
         end = self._ends.pop(tune_id)
-        self._spent.pop(tune_id, None)
+        self._spent.pop(suggestion.trial_id, None)
+        self._forget(suggestion.trial_id)
         outcome = self.source.finish(suggestion, end)
         self._show_end(suggestion.trial_id, suggestion.arm.name, outcome)
         if outcome.failed:
             self.view.note(f"{suggestion.trial_id} failed: {end['error']}")
         self.view.update()
 
+    def _ended_without_word(self, tune_id: str, suggestion: Suggestion, *, died: bool, overdue: bool, cause: str | None) -> bool:
+        """Write the end of a trial that told of none; False if it is not the end: it is handed out again, or nothing can be recorded."""
+        if self.problem is not None:
+            return False
+        # Tune itself retries nothing: it would not retry a process that dies between two trials, and the two would multiply.
+        self._deaths[suggestion.trial_id] += died
+        why = f" ({cause})" if cause else ""
+        if died and not overdue and self._deaths[suggestion.trial_id] <= MAX_RETRIES:
+            self.source.give_back(suggestion)
+            self.progress.drop(suggestion.trial_id)
+            self.view.note(f"{suggestion.trial_id}: its process died{why}; it is started again")
+            return False
+        if overdue:
+            reason = f"timed out: it had not ended after trial_timeout={self._timeout:g} seconds"
+        elif died:
+            reason = f"the trial's process died or could not start, more often than it may{why}; see run.log"
+        else:
+            reason = "the trial ended without a result; see run.log"
+        spent = _NO_RESULT | self._spent.get(suggestion.trial_id, {})
+        self._write_end(tune_id, suggestion, {"event": "end", "trial_id": suggestion.trial_id, **spent, "error": reason})
+        return True
+
     def _show_end(self, trial_id: str | None, arm: str, outcome: Outcome) -> None:
         self.progress.end(trial_id, arm, outcome.values, stopped=outcome.share if outcome.stopped else None)
+
+
+def suggest_event(suggestion: Suggestion) -> Event:
+    """The ledger's record that a trial is handed out."""
+    condition = suggestion.arm.condition
+    return {
+        "event": "suggest",
+        "phase": suggestion.phase,
+        "arm": suggestion.arm.name,
+        "method": suggestion.arm.method,
+        "condition": condition.name,
+        "sampler": suggestion.arm.sampler,
+        "noise_kind": condition.kind,
+        "noise_rate": condition.rate if condition.exact else None,  # None: the trial counts
+        "trial_id": suggestion.trial_id,
+        "trial_number": suggestion.number,
+        "seed": suggestion.seed,
+        "params": suggestion.params,
+        "confirms": suggestion.confirms,
+        "replicate": suggestion.replicate,
+        "noise_seed": suggestion.noise_seed,
+    }
 
 
 def stopped_end(epoch: Event) -> Event:

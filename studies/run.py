@@ -11,8 +11,9 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -34,12 +35,14 @@ from studies.report.terminal import print_summary
 from studies.results import full_provenance, ledger_tables, table_metadata
 from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
-from studies.screen import only_our_console, our_console, say, short_path
+from studies.screen import log, only_our_console, our_console, say, short_path
 from studies.search import StudySearch, export_journal
 from studies.spec import StudySpec
 from studies.statistics.document import update_statistics
 from studies.tables import Tables, write_tables
+from studies.trial_checkpoints import CheckpointPlan, remove_all_checkpoints, remove_checkpoints
 from studies.trial_data import SearchData, TestData, TrialSettings
+from studies.tune_state import clear_tune_state
 
 DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
@@ -75,7 +78,9 @@ def resume_study(run: RunFolder) -> int:
         contents = read_ledger(run.ledger)
         console = our_console()
         if contents.broken_lines:
-            say(console, f"{contents.broken_lines} unreadable lines in the ledger were left out.")
+            say(console, f"{_lines(contents.broken_lines)} in the ledger could not be read and left out; all others are used.")
+        if broken := clear_tune_state(run.ray):
+            say(console, f"Ray's own state {broken} is broken; it is not needed: the ledger says what is finished.")
         finished = StudySearch(spec, slots=1)
         finished.replay(contents.events)
         confirm = _replayed_confirm(spec, contents.events) if finished.done else None
@@ -98,6 +103,10 @@ def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
         if address is None:
             cluster.count_slots(spec, [cluster.local_node()], where="this machine")
         return prepare(spec), address
+
+
+def _lines(n: int) -> str:
+    return "A line" if n == 1 else f"{n} lines"
 
 
 def _status(text: str) -> AbstractContextManager[object]:
@@ -146,7 +155,7 @@ def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int,
             pass
         except Exception as error:
             problem = error
-            traceback.print_exc()  # to run.log
+            log(traceback.format_exc())
         finally:
             ledger.close()
         return _conclude(run, search, confirm, console, problem, terminated=bool(terminated))
@@ -161,6 +170,7 @@ class _Trainings:
     ledger: Ledger
     slots: int
     console: Console
+    sent: dict[int, Any] = field(default_factory=dict)  # what is in Ray's object store
 
     def search(self, search: StudySearch, prepared: PreparedStudy, earlier: list[Event]) -> None:
         """Run all trials of the search that an earlier process has not finished."""
@@ -207,19 +217,34 @@ class _Trainings:
         from studies.tune import run_trials
 
         view = make_view(progress, self.console)
-        halving = ParetoHalving.of(self.spec) if test is None else None
-        driver = StudyDriver(source, self.ledger, progress, view, predictions=self.run.predictions, halving=halving)
+        place, every, timeout = str(self.run.checkpoints), self.spec.checkpoint_seconds, self.spec.trial_timeout
+        driver = StudyDriver(
+            source,
+            self.ledger,
+            progress,
+            view,
+            predictions=self.run.predictions,
+            halving=ParetoHalving.of(self.spec) if test is None else None,
+            timeout=timeout,
+            forget=lambda trial_id: remove_checkpoints(place, trial_id),
+        )
         driver.replay(earlier)
         if source.done:
             return
+        checkpoints = None if every is None else CheckpointPlan(place=place, seconds=every)
+        settings = replace(settings, checkpoints=checkpoints, timed=timeout is not None)
         view.start()
         for note in notes:
             view.note(note)
         try:
             gpus, slots = self.spec.gpus_per_trial, self.slots
-            run_trials(driver, data=data, settings=settings, gpus=gpus, slots=slots, folder=self.run.ray, test=test)
+            run_trials(driver, data=data, settings=settings, gpus=gpus, slots=slots, folder=self.run.ray, test=test, sent=self.sent)
         finally:
             view.stop()
+        if driver.problem is not None:
+            raise driver.problem
+        if driver.source.done:
+            remove_all_checkpoints(place)  # also of trials that ended in an earlier process just before they could be removed
 
 
 def _few_points(spec: StudySpec, events: list[Event]) -> list[str]:

@@ -84,6 +84,11 @@ class RunFolder:
         return self.path / "run.log"
 
     @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints of trials that have not ended, a folder a trial."""
+        return self.path / "checkpoints"
+
+    @property
     def ray(self) -> Path:
         """Ray Tune's own files; nothing is read back from them."""
         return self.path / "ray"

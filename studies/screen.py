@@ -39,11 +39,18 @@ def only_our_console(log: Path) -> Iterator[Console]:
         try:
             yield our_console(screen)
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError):  # the disk is full
+                    stream.flush()
             for descriptor, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, descriptor)
                 os.close(original)
+
+
+def log(text: str) -> None:
+    """A text for run.log, where prints go during a run; a full disk costs the text, not the run."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 def percent(fraction: float | None) -> str:

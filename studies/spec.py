@@ -145,6 +145,14 @@ class StudySpec(RecipeFields):
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(default=0, description="root of all randomness")
     cpus_per_trial: float = Field(default=1.0, ge=0.01, le=100_000, description="fractions allowed: 0.5 runs two trials a core")
     gpus_per_trial: float = Field(default=0.0, ge=0, le=100_000, description="fractions allowed: 0.25 runs four trials a GPU")
+    checkpoint_seconds: Annotated[Annotated[float, Field(ge=0, le=1e9)] | None, BeforeValidator(none_means_null)] = Field(
+        default=60.0,
+        description="seconds between the checkpoints from which a trial goes on when its process, its node or the driver dies; none: it "
+        "starts again",
+    )
+    trial_timeout: Annotated[Annotated[float, Field(gt=0, le=1e9)] | None, BeforeValidator(none_means_null)] = Field(
+        default=None, description="seconds after which a trial that has not ended is ended, recorded as failed and replaced; none: never"
+    )
 
     @property
     def arms(self) -> list[Arm]:

@@ -12,18 +12,18 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 
 from bsd_core.accelerate import keep_freed_memory
-from bsd_core.data.host_images import to_device
-from bsd_core.data.images import Int64
 from bsd_core.errors import DivergedError, one_line
 from bsd_core.evaluate import EvaluationPlan, headline, predict
 from bsd_core.models import n_parameters
 from bsd_core.train import Recipe, Trainer
 from studies.measure import Measured, measure_test, measure_val
+from studies.own_copy import own_copy
+from studies.trial_checkpoints import TrialCheckpoints
 from studies.trial_data import SearchData, TestData, TrialSettings, TrialTask, fingerprint
 
 Event = dict[str, Any]
@@ -40,33 +40,6 @@ def reset_process_state(settings: TrialSettings) -> None:
     torch.manual_seed(0)  # no trial draws from the global stream; a method that did would at least repeat
 
 
-_on_device: dict[tuple[str, str], dict[str, Any]] = {}
-
-
-def _tensors(data: SearchData, device: torch.device) -> dict[str, Any]:
-    """This process's own copy of the data, made once.
-
-    A copy, because writing to a tensor made from Ray's shared memory would silently change the data for every other process. Mapped
-    images stay in their file, which nobody can write to.
-    """
-    key = (data.fingerprint, str(device))
-    if key not in _on_device:
-        _on_device.clear()
-
-        def own(array: Int64) -> torch.Tensor:
-            return torch.tensor(array, device=device)
-
-        _on_device[key] = {
-            "train_images": to_device(data.train_images, device),
-            "train_targets": own(data.train_targets),
-            "val_images": to_device(data.val_images, device),
-            "val_targets": own(data.val_targets),
-            "given": {name: (own(train), own(val)) for name, (train, val) in data.given.items()},
-            "shifted_rows": own(data.shifted_rows),
-        }
-    return _on_device[key]
-
-
 def trial_events(
     task: TrialTask,
     settings: TrialSettings,
@@ -75,6 +48,7 @@ def trial_events(
     test: TestData | None = None,
     *,
     on_trainer: Callable[[Trainer], object] | None = None,
+    checkpoints: TrialCheckpoints | None = None,
 ) -> Iterator[Event]:
     """Train, report every epoch, evaluate on validation images and, where `test` is given, on test images.
 
@@ -82,6 +56,7 @@ def trial_events(
         task, settings, data, test: see there.
         device: to train on.
         on_trainer: is shown the training before its first epoch.
+        checkpoints: where it goes on if it was begun before; without them it begins.
 
     Yields:
         one `epoch` event an epoch, at a rung with what an `end` event would say `so_far`; then one `end` event: state `complete` with
@@ -92,7 +67,7 @@ def trial_events(
     facts = {"trial_id": task.trial_id, "node": socket.gethostname(), "pid": os.getpid(), "device": _device_name(device)}
     spent: dict[str, Any] = {"epochs": 0, "train_seconds": 0.0, "images_seen": 0, "images_per_second": None, "n_parameters": None}
     try:
-        yield from _train_and_evaluate(task, settings, data, device, test, facts, spent, on_trainer)
+        yield from _train_and_evaluate(task, settings, data, device, test, facts, spent, on_trainer, checkpoints)
     except Exception as error:
         reason = f"diverged: {error}" if isinstance(error, DivergedError) else f"{type(error).__name__}: {error}"
         details = None if isinstance(error, DivergedError) else traceback.format_exc()
@@ -110,13 +85,14 @@ def _train_and_evaluate(
     facts: Event,
     spent: dict[str, Any],
     on_trainer: Callable[[Trainer], object] | None,
+    checkpoints: TrialCheckpoints | None,
 ) -> Iterator[Event]:
-    tensors = _tensors(data, device)
-    train_given, val_noisy = tensors["given"][task.labels]
-    wrong = train_given != tensors["train_targets"]
+    tensors = own_copy(data, device)
+    train_given, val_noisy = tensors.given[task.labels]
+    wrong = train_given != tensors.train_targets
     spent |= {"n_wrong_labels": int(wrong.sum()), "wrong_label_share": float(wrong.double().mean())}
     spent["noise_fingerprint"] = fingerprint(*data.given[task.labels])
-    val_labels = {"clean": tensors["val_targets"], "noisy": val_noisy}
+    val_labels = {"clean": tensors.val_targets, "noisy": val_noisy}
     chosen = settings.validation_labels
     recipe = Recipe(
         method=task.method,
@@ -129,24 +105,33 @@ def _train_and_evaluate(
         augment=settings.augment,
         seed=task.seed,
     )
-    trainer = Trainer(recipe, tensors["train_images"], train_given, true=tensors["train_targets"], n_classes=data.n_classes)
+    trainer = Trainer(recipe, tensors.train_images, train_given, true=tensors.train_targets, n_classes=data.n_classes)
     if on_trainer is not None:
         on_trainer(trainer)
     spent |= {"n_parameters": n_parameters(trainer.model), "total_epochs": trainer.epochs}
     rungs = () if settings.rungs is None else settings.rungs.epochs(trainer.epochs)
-    training_seconds = 0.0
+    clock = {"training_seconds": 0.0}  # without validation
+    if checkpoints is not None:
+        saved = checkpoints.load(trainer)
+        spent |= saved.get("spent", {})
+        clock |= saved.get("clock", {})
+
+    def on_step() -> None:
+        if checkpoints is not None and checkpoints.due:
+            checkpoints.save(trainer, {"spent": spent, "clock": clock})
+
     while trainer.epoch < trainer.epochs:
-        started = time.perf_counter()
-        record = trainer.run_epoch()
+        record = trainer.run_epoch(on_step)
+        trained = time.perf_counter()
         val: dict[str, Any] = dict.fromkeys(("accuracy", "ece", "nll"))
         if len(val_noisy):
-            val = headline(predict(trainer.network, tensors["val_images"], trainer.normaliser), val_labels[chosen])
-        seconds = time.perf_counter() - started
-        training_seconds += record.seconds
+            val = headline(predict(trainer.network, tensors.val_images, trainer.normaliser), val_labels[chosen])
+        seconds = record.seconds + time.perf_counter() - trained
+        clock["training_seconds"] += record.seconds
         spent["epochs"] = record.epoch
         spent["train_seconds"] += seconds
         spent["images_seen"] += record.images_seen
-        spent["images_per_second"] = spent["images_seen"] / training_seconds
+        spent["images_per_second"] = spent["images_seen"] / clock["training_seconds"]
         row = asdict(record) | {
             "epochs": trainer.epochs,
             "seconds": seconds,
@@ -157,17 +142,19 @@ def _train_and_evaluate(
         event = {"event": "epoch", "trial_id": task.trial_id, **row}
         yield event | {"so_far": {**facts, **spent}} if record.epoch in rungs else event
 
+    if checkpoints is not None and checkpoints.worth_it(clock["training_seconds"]):
+        checkpoints.save(trainer, {"spent": spent, "clock": clock})  # the evaluation can be long
     started = time.perf_counter()
     measured = Measured()
     if len(val_noisy):
         other = "clean" if chosen == "noisy" else "noisy"
         measure_val(
             trainer,
-            tensors["val_images"],
+            tensors.val_images,
             {"val": val_labels[chosen], f"val_{other}_labels": val_labels[other]},
             measured,
             plan=settings.evaluation if test is None else EvaluationPlan(),
-            shifted_rows=tensors["shifted_rows"],
+            shifted_rows=tensors.shifted_rows,
             keep=settings.predictions,
         )
     if test is not None:
@@ -183,6 +170,7 @@ def _train_and_evaluate(
             device=device,
             keep=settings.predictions,
         )
+    tensors.check_unchanged()
     yield {
         **facts,
         **spent,
@@ -211,16 +199,63 @@ def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettin
         settings: the run's.
         test: in the confirm phase, the test split.
     """
-    from ray import tune
-
     reset_process_state(settings)
     device = torch.device("cuda" if settings.use_gpu else "cpu")
-    waiting: list[Event] = []
-    last_sent = time.perf_counter()
-    for event in trial_events(TrialTask(**config["task"]), settings, data, device, test):
+    task = TrialTask(**config["task"])
+    sender = _Sender(task.trial_id, timed=settings.timed)
+    checkpoints = None
+    if settings.checkpoints is not None:
+        checkpoints = TrialCheckpoints(settings.checkpoints, task.trial_id, tell=sender.note, before_save=sender.flush)
+    for event in trial_events(task, settings, fetched(data), device, None if test is None else fetched(test), checkpoints=checkpoints):
+        sender.send(event)
+
+
+Shared = TypeVar("Shared", SearchData, TestData)
+
+
+def fetched(data: Shared) -> Shared:
+    """The same with arrays in place of references into Ray's object store: views of memory that all processes of a machine share."""
+    import ray
+
+    references = {name: value for name, value in vars(data).items() if isinstance(value, ray.ObjectRef)}
+    return replace(data, **{name: ray.get(reference) for name, reference in references.items()})
+
+
+class _Sender:
+    """Events on their way to the driver: short epochs travel together, an end takes its predictions along.
+
+    Args:
+        trial_id: of the trial.
+        timed: whether to say that it begins, and how to end it from outside.
+    """
+
+    def __init__(self, trial_id: str, *, timed: bool) -> None:
+        self._trial_id, self._waiting, self._last_sent = trial_id, list[Event](), time.perf_counter()
+        if timed:
+            import ray
+
+            self._waiting.append({"event": "begin", "trial_id": trial_id})
+            self._report(actor=ray.get_runtime_context().current_actor)
+
+    def note(self, text: str) -> None:
+        """Something that the user should read; it travels with the next event."""
+        self._waiting.append({"event": "note", "trial_id": self._trial_id, "text": text})
+
+    def send(self, event: Event) -> None:
+        """Pass an event on, now or soon."""
         predictions = event.pop("predictions", None)
-        waiting.append(event)
-        if event["event"] == "end" or "so_far" in event or time.perf_counter() - last_sent > REPORT_SECONDS:
-            # Returns when the driver has taken it in; a trial that is to stop ends here, by SystemExit.
-            tune.report({"events": json.dumps(waiting, allow_nan=False), "predictions": predictions})
-            waiting, last_sent = [], time.perf_counter()
+        self._waiting.append(event)
+        if event["event"] == "end" or "so_far" in event or time.perf_counter() - self._last_sent > REPORT_SECONDS:
+            self._report(predictions=predictions)
+
+    def flush(self) -> None:
+        """Before a checkpoint: a training that goes on from there does not tell again of the epochs before it."""
+        if self._waiting:
+            self._report(sync=True)
+
+    def _report(self, **beside: Any) -> None:
+        from ray import tune
+
+        # Returns when the driver has taken it in; a trial that is to stop ends here, by SystemExit.
+        tune.report({"events": json.dumps(self._waiting, allow_nan=False), **beside})
+        self._waiting, self._last_sent = [], time.perf_counter()

@@ -12,6 +12,7 @@ from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.data.images import Int64, Pixels
 from bsd_core.evaluate import EvaluationPlan
 from studies.rungs import Rungs
+from studies.trial_checkpoints import CheckpointPlan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,8 @@ class TrialSettings:
     predictions: str = "none"  # which logits trials of the confirm phase send: clean, all or none
     validation_labels: str
     rungs: Rungs | None = None  # epochs after which a trial waits for the driver's word
+    checkpoints: CheckpointPlan | None = None  # None: a trial whose process dies starts again
+    timed: bool = False  # whether a trial tells when it begins, so that the driver can end one that hangs
     cpus: float
     use_gpu: bool
 

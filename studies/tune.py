@@ -8,15 +8,22 @@ and need not name one metric to decide by.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
+import ray
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
 
+from bsd_core.errors import one_line
 from studies.driver import StudyDriver
-from studies.trial import run_trial
+from studies.trial import Shared, run_trial
 from studies.trial_data import SearchData, TestData, TrialSettings
 
 
@@ -58,19 +65,56 @@ class ArmsSearcher(_Stateless, Searcher):  # type: ignore[misc]
 
 
 class LedgerStopper(_Stateless, Stopper):  # type: ignore[misc]
-    """Passes every message of a trial on, before anyone else hears of it, and stops the trial if the driver says so."""
+    """Passes every message of a trial on, before anyone else hears of it, and stops the trial if the driver says so.
+
+    Tune asks it in every round of its loop, so it also looks at the clock: trials that are overdue are killed from outside, since one that
+    hangs cannot be asked.
+    """
 
     def __init__(self, driver: StudyDriver) -> None:
         self._driver = driver
+        self._actors: dict[str, Any] = {}  # by Tune's id, where trials are timed
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take the events out of the result, so that Tune does not carry them along."""
         message, predictions = result.pop("events", None), result.pop("predictions", None)
-        return message is not None and self._driver.receive(trial_id, message, predictions)
+        if (actor := result.pop("actor", None)) is not None:
+            self._actors[trial_id] = actor
+        if message is None:
+            return False
+        return self._driver.receive(trial_id, message, predictions, sync=result.pop("sync", False))
 
     def stop_all(self) -> bool:
-        """The searcher says when all is done."""
-        return False
+        """The searcher says when all is done; here, whether nothing more can be recorded."""
+        for trial_id in self._driver.overdue():
+            ray.kill(self._actors[trial_id])
+        return self._driver.problem is not None
+
+
+class DeathNotes(_Stateless, FIFOScheduler):  # type: ignore[misc]
+    """Starts trials as they come, and reads why a trial's process died before the searcher is told that it did."""
+
+    def __init__(self, driver: StudyDriver) -> None:
+        super().__init__()
+        self._driver = driver
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """A process is gone."""
+        self._driver.died(trial.trial_id, death_cause(str(trial.get_error() or "")))
+
+
+_CAUSES: Final[Mapping[str, str]] = {
+    r"(?i)low on memory|out of memory|OutOfMemory": "its node ran out of memory",
+    r"(?i)node .{0,80}(died|is dead|was terminated|unexpectedly)|NodeDied|preempt": "its node died",
+    r"(?i)SIGKILL|killed by .{0,20}signal|unexpected.{0,40}(exit|died)|connection error code": "killed, or crashed",
+}
+
+
+def death_cause(text: str) -> str:
+    """A few words for what Ray says of a dead process, in many lines."""
+    return next(
+        (cause for pattern, cause in _CAUSES.items() if re.search(pattern, text)), one_line(ValueError(text), limit=160) if text else ""
+    )
 
 
 def _our_name(trial: Any) -> str:
@@ -79,7 +123,15 @@ def _our_name(trial: Any) -> str:
 
 
 def run_trials(
-    driver: StudyDriver, *, data: SearchData, settings: TrialSettings, gpus: float, slots: int, folder: Path, test: TestData | None = None
+    driver: StudyDriver,
+    *,
+    data: SearchData,
+    settings: TrialSettings,
+    gpus: float,
+    slots: int,
+    folder: Path,
+    test: TestData | None = None,
+    sent: dict[int, Any],
 ) -> None:
     """Run trials until the phase is done or the user interrupts.
 
@@ -90,13 +142,16 @@ def run_trials(
         slots: trials at once.
         folder: for Tune's own files.
         test: what trials of the confirm phase are evaluated on; put into the object store now, and never before.
+        sent: what an earlier phase has put there, by the array's `id`; is added to.
     """
+    data, test = _in_store(data, sent), None if test is None else _in_store(test, sent)
     resources = {"cpu": settings.cpus, **({"gpu": gpus} if gpus else {})}
     trainable = tune.with_resources(tune.with_parameters(run_trial, data=data, settings=settings, test=test), resources)
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             search_alg=ArmsSearcher(driver),
+            scheduler=DeathNotes(driver),
             num_samples=-1,
             max_concurrent_trials=slots,
             reuse_actors=True,
@@ -111,3 +166,12 @@ def run_trials(
         ),
     )
     tuner.fit()
+
+
+def _in_store(data: Shared, sent: dict[int, Any]) -> Shared:
+    """The same with references in place of arrays; each array is sent once, whatever phases use it, and each node fetches it once."""
+    arrays = {name: value for name, value in vars(data).items() if isinstance(value, np.ndarray)}
+    for array in arrays.values():
+        if id(array) not in sent:
+            sent[id(array)] = (array, ray.put(array))  # the array is kept, so that its id stays its own
+    return replace(data, **{name: sent[id(array)][1] for name, array in arrays.items()})

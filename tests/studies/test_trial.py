@@ -13,6 +13,7 @@ import torch
 from bsd_core.errors import DivergedError
 from bsd_core.methods import METHODS, method_config
 from studies import own_copy as own_copy_module
+from studies import trial as trial_module
 from studies.ledger import Event
 from studies.own_copy import own_copy
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS
