@@ -100,13 +100,21 @@ class DeathNotes(_Stateless, FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A process is gone."""
-        self._driver.died(trial.trial_id, death_cause(str(trial.get_error() or "")))
+        self._driver.died(trial.trial_id, death_cause(_last_error(trial)))
+
+
+def _last_error(trial: Any) -> str:
+    """What Ray said of it; a trial that lost several processes has had several errors."""
+    try:
+        return Path(trial.error_file).read_text(encoding="utf-8", errors="replace").rpartition("Failure # ")[2]
+    except (OSError, TypeError):  # the disk is full; or there is no file
+        return ""
 
 
 _CAUSES: Final[Mapping[str, str]] = {
     r"(?i)low on memory|out of memory|OutOfMemory": "its node ran out of memory",
-    r"(?i)node .{0,80}(died|is dead|was terminated|unexpectedly)|NodeDied|preempt": "its node died",
-    r"(?i)SIGKILL|killed by .{0,20}signal|unexpected.{0,40}(exit|died)|connection error code": "killed, or crashed",
+    r"(?i)\bnode .{0,80}(died|is dead|was terminated)|preempt": "its node died",
+    r"(?i)worker .{0,20}(crashed|died)|SIGKILL|connection error code": "killed, or crashed",
 }
 
 
