@@ -232,7 +232,7 @@ class _Trainings:
         if source.done:
             return
         checkpoints = None if every is None else CheckpointPlan(place=place, seconds=every)
-        settings = replace(settings, checkpoints=checkpoints, timed=timeout is not None)
+        settings = replace(settings, checkpoints=checkpoints, report_seconds=report_seconds(self.slots), timed=timeout is not None)
         view.start()
         for note in notes:
             view.note(note)
@@ -245,6 +245,11 @@ class _Trainings:
             raise driver.problem
         if driver.source.done:
             remove_all_checkpoints(place)  # also of trials that ended in an earlier process just before they could be removed
+
+
+def report_seconds(slots: int) -> float:
+    """How long a trial gathers epochs before it tells of them: so long that all trials together send the driver at most 25 messages a second."""
+    return max(0.25, slots / 25)
 
 
 def _few_points(spec: StudySpec, events: list[Event]) -> list[str]:

@@ -12,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -27,7 +27,6 @@ from studies.trial_checkpoints import TrialCheckpoints
 from studies.trial_data import SearchData, TestData, TrialSettings, TrialTask, fingerprint
 
 Event = dict[str, Any]
-REPORT_SECONDS: Final = 0.25  # epochs that end within this time travel together: the driver's cost is by message
 
 
 def reset_process_state(settings: TrialSettings) -> None:
@@ -202,7 +201,7 @@ def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettin
     reset_process_state(settings)
     device = torch.device("cuda" if settings.use_gpu else "cpu")
     task = TrialTask(**config["task"])
-    sender = _Sender(task.trial_id, timed=settings.timed)
+    sender = _Sender(task.trial_id, every=settings.report_seconds, timed=settings.timed)
     checkpoints = None
     if settings.checkpoints is not None:
         checkpoints = TrialCheckpoints(settings.checkpoints, task.trial_id, tell=sender.note, before_save=sender.flush)
@@ -226,11 +225,12 @@ class _Sender:
 
     Args:
         trial_id: of the trial.
+        every: seconds between two messages, but that a rung and an end are told at once.
         timed: whether to say that it begins, and how to end it from outside.
     """
 
-    def __init__(self, trial_id: str, *, timed: bool) -> None:
-        self._trial_id, self._waiting, self._last_sent = trial_id, list[Event](), time.perf_counter()
+    def __init__(self, trial_id: str, *, every: float, timed: bool) -> None:
+        self._trial_id, self._every, self._waiting, self._last_sent = trial_id, every, list[Event](), time.perf_counter()
         if timed:
             import ray
 
@@ -245,7 +245,7 @@ class _Sender:
         """Pass an event on, now or soon."""
         predictions = event.pop("predictions", None)
         self._waiting.append(event)
-        if event["event"] == "end" or "so_far" in event or time.perf_counter() - self._last_sent > REPORT_SECONDS:
+        if event["event"] == "end" or "so_far" in event or time.perf_counter() - self._last_sent > self._every:
             self._report(predictions=predictions)
 
     def flush(self) -> None:

@@ -73,6 +73,7 @@ class TrialSettings:
     validation_labels: str
     rungs: Rungs | None = None  # epochs after which a trial waits for the driver's word
     checkpoints: CheckpointPlan | None = None  # None: a trial whose process dies starts again
+    report_seconds: float = 0.25  # epochs that end within this time travel together: the driver's cost is by message
     timed: bool = False  # whether a trial tells when it begins, so that the driver can end one that hangs
     cpus: float
     use_gpu: bool
