@@ -248,7 +248,7 @@ class _Trainings:
 
 
 def report_seconds(slots: int) -> float:
-    """How long a trial gathers epochs before it tells of them: so long that all trials together send the driver at most 25 messages a second."""
+    """How long a trial gathers epochs before it tells of them: all trials together send the driver at most 25 messages a second."""
     return max(0.25, slots / 25)
 
 
