@@ -190,8 +190,8 @@ def _exit_with(work: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         print("Interrupted; finished trials, if there were any, are kept.", file=sys.stderr)
         code = 130
-    if code == 143:  # Ray's own clean-up at exit could wait for processes that are gone
-        sys.stdout.flush()
+    if code in (130, 143) and "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        sys.stdout.flush()  # Ray was left without a word: its own clean-up at exit could wait for processes that are gone
         os._exit(code)
     raise typer.Exit(code)
 
@@ -215,6 +215,9 @@ def main() -> None:
         place = getattr(getattr(error, "ctx", None), "command_path", "python -m studies")
         problem = error.format_message()
         code = _refuse(f"{problem.rstrip('.')}; see {place} --help") if sys.argv[1:] else _show_help(problem)
+    except (KeyboardInterrupt, typer.Abort):  # before any work was begun, as while libraries are loaded
+        print("Interrupted.", file=sys.stderr)
+        code = 130
     except BrokenPipeError:  # who reads the output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError, one_line
+from studies.cluster_probe import ClusterSearch, FoundCluster
+from studies.loopback import LOOPBACK, on_loopback
+from studies.nodes import Node, check_packages, check_writes, inspect_here, inspect_nodes, our_folders
 from studies.spec import StudySpec
 
 # Read by Ray when it is imported. The measured reasons: the default 2 s for a stopped trial's thread can hang a study with reused
@@ -22,6 +23,7 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DEDUP_LOGS": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
     "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
@@ -30,12 +32,7 @@ _ENVIRONMENT: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Node:
-    """One machine's resources."""
-
-    cpus: float
-    gpus: float
+_QUIET: Final[Mapping[str, Any]] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
 
 
 def quiet_environment() -> None:
@@ -62,10 +59,11 @@ def _container_cpus() -> int:
 
 def ray_address() -> str | None:
     """The cluster to use, or None for a local Ray."""
-    return os.environ.get("RAY_ADDRESS") or None
+    address = os.environ.get("RAY_ADDRESS")
+    return None if address in (None, "", "local") else address
 
 
-def count_slots(spec: StudySpec, nodes: list[Node], *, where: str) -> int:
+def count_slots(spec: StudySpec, nodes: Sequence[Node], *, where: str) -> int:
     """Trials that can run at once.
 
     Raises:
@@ -92,49 +90,106 @@ def _fits(spec: StudySpec, node: Node) -> int:
     return min(by_cpu, by_gpu)
 
 
-def connect(address: str | None, *, data_bytes: int) -> list[Node]:
+def connect(address: str | None, *, data_bytes: int, spec: StudySpec | None = None, tell: Callable[[str], object] = print) -> list[Node]:
     """Start or join Ray; the nodes it has.
 
     Args:
         address: of a cluster, "auto", or None to start Ray here.
         data_bytes: what will be put into the object store; a local store is sized for it.
+        spec: of a study whose trials the nodes of a cluster must be able to run; they are asked. Code that one lacks is sent along.
+        tell: is given a line for the user.
 
     Raises:
-        ConfigError: the cluster does not answer.
+        ConfigError: the cluster does not answer, or cannot be joined from here, or one of its nodes could not run a trial.
     """
     quiet_environment()
+    search = None if address is None else ClusterSearch(address)  # at work while Ray is imported
     import ray
 
     for name in ("ray", "ray.tune", "ray.air", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    common: dict[str, Any] = {"logging_level": logging.CRITICAL, "log_to_driver": False}
-    if address is None:
-        store = max(128 << 20, 2 * data_bytes)
-        ray.init(address="local", num_cpus=int(local_node().cpus), include_dashboard=False, object_store_memory=store, **common)
-    else:
-        _check_answers(address)
+    if search is None:
+        _start(data_bytes)
+        return _nodes()
+    found = search.result()
+    _join(found, code=[])
+    if spec is not None and (names := _without_our_code(spec)):
+        ray.shutdown()
+        _join(found, code=[str(folder) for folder in our_folders()])
+        tell(f"{_listed(names)} without this version of the code, so it is sent along.")
+        if names := _without_our_code(spec):
+            raise ConfigError(
+                f"{_listed(names)} with other code than this machine, although it was sent along. Install this version there."
+            )
+    return _nodes()
+
+
+def check_nodes_write(folder: Path, spec: StudySpec, nodes: Sequence[Node]) -> None:
+    """Refuse a results folder that not all nodes share; see `nodes.check_writes`.
+
+    Args:
+        folder: absolute; need not exist.
+        spec: of the study. Nodes without room for one of its trials need not write.
+        nodes: of the cluster that was joined.
+
+    Raises:
+        ConfigError: names the nodes, and the way out.
+        StorageError: this machine cannot write there.
+    """
+    check_writes(folder, _with_room(spec, nodes))
+
+
+def _with_room(spec: StudySpec, nodes: Sequence[Node]) -> list[Node]:
+    return [node for node in nodes if _fits(spec, node)]
+
+
+def _without_our_code(spec: StudySpec) -> list[str]:
+    """Names of the nodes that have none of our code, or another version; all have been found able to run a trial otherwise."""
+    here, there = inspect_here(), inspect_nodes(_with_room(spec, _nodes()))
+    check_packages(here, there)
+    return [node.name for node, inspection in there.items() if inspection.code != here.code]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"Node {names[0]} is" if len(names) == 1 else f"{len(names)} nodes ({', '.join(names[:5])}{', …' * (len(names) > 5)}) are"
+
+
+def _start(data_bytes: int) -> None:
+    import ray
+
+    store = max(128 << 20, 2 * data_bytes)
+    cpus = int(local_node().cpus)
+    with on_loopback():
+        ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=store, _node_ip_address=LOOPBACK, **_QUIET)
+
+
+def _join(found: FoundCluster, *, code: list[str]) -> None:
+    import ray
+
+    if found.needs_token:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        ray._raylet.Config.initialize("")  # reads it again
+    runtime_env: dict[str, Any] = {"env_vars": dict(_ENVIRONMENT), **({"py_modules": code} if code else {})}
+    with on_loopback() if found.local else nullcontext():
         try:
-            ray.init(address=address, runtime_env={"env_vars": dict(_ENVIRONMENT)}, **common)
+            ray.init(address=found.address, runtime_env=runtime_env, **_QUIET)
         except Exception as error:
             raise ConfigError(
-                f"No Ray cluster answers at RAY_ADDRESS={address!r} ({one_line(error, limit=120)}). Start one (ray start --head), "
+                f"The Ray cluster at {found.address} cannot be joined ({one_line(error, limit=160)}). Look after it, "
                 "or unset RAY_ADDRESS to run on this machine."
             ) from error
-    return [Node(node["Resources"].get("CPU", 0.0), node["Resources"].get("GPU", 0.0)) for node in ray.nodes() if node.get("Alive")]
 
 
-def _check_answers(address: str) -> None:
-    """Refuse a host:port where nothing listens, at once; Ray itself would wait for long."""
-    match = re.fullmatch(r"(?:ray://)?(\[[^\]]+\]|[^:/]+):(\d+)", address)
-    if match is None:
-        return
-    try:
-        socket.create_connection((match[1].strip("[]"), int(match[2])), timeout=5).close()
-    except OSError as error:
-        raise ConfigError(
-            f"Nothing answers at RAY_ADDRESS={address!r} ({one_line(error, limit=80)}). Start the cluster, correct the address, "
-            "or unset RAY_ADDRESS to run on this machine."
-        ) from error
+def _nodes() -> list[Node]:
+    import ray
+
+    return [_node(row) for row in ray.nodes() if row["Alive"]]
+
+
+def _node(row: Mapping[str, Any]) -> Node:
+    name, address = row["NodeName"], row["NodeManagerAddress"]
+    named = name if name != address else f"{row['NodeManagerHostname']} ({address})"
+    return Node(row["Resources"].get("CPU", 0.0), row["Resources"].get("GPU", 0.0), row["NodeID"], named)
 
 
 def disconnect() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
-import signal
 import sys
 import traceback
 from collections import Counter
@@ -18,13 +18,14 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from bsd_core.errors import DataError, StorageError, one_line
+from bsd_core.errors import DataError, one_line
 from studies import cluster
 from studies.budgets import collect_budgets, few_trials
 from studies.confirm import ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
 from studies.front import collect_front, render_front
 from studies.halving import ParetoHalving
+from studies.interrupts import Terminated, rays_exit_as_termination, termination_as_interrupt
 from studies.ledger import Event, Ledger, read_ledger
 from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.prepare_confirm import prepare_confirm
@@ -53,18 +54,21 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
     Raises:
         BSDError: the input is wrong; nothing was started and nothing was written.
     """
-    prepared, address = _prepared(spec)
-    check_writable(results)
-    provenance = collect_provenance(study, spec, prepared)
-    with _joined_ray(address, spec, prepared) as joined:
-        run = create_run(results, study, spec)
-        provenance |= {"run_id": run.run_id, "slots": joined.slots}
-        write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
-        save_noise(run.labels, spec, prepared)
-        with run.lock():
-            code = _train(run, spec, prepared, joined.slots, earlier=[])
-            joined.abandoned = code == TERMINATED
-            return code
+    run: RunFolder | None = None
+    try:
+        with termination_as_interrupt():
+            prepared, address = _prepared(spec)
+            check_writable(results)
+            provenance = collect_provenance(study, spec, prepared)
+            with _joined_ray(address, spec, prepared) as slots:
+                run = create_run(results, study, spec)
+                provenance |= {"run_id": run.run_id, "slots": slots}
+                write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
+                save_noise(run.labels, spec, prepared)
+                with run.lock():
+                    return _train(run, spec, prepared, slots, earlier=[])
+    except KeyboardInterrupt as interruption:
+        return _say_interrupted(our_console(), run, interruption)
 
 
 def resume_study(run: RunFolder) -> int:
@@ -74,26 +78,31 @@ def resume_study(run: RunFolder) -> int:
         BSDError: the run is at work elsewhere, or its data are no longer the same.
     """
     spec = run.spec()
-    with run.lock():
-        contents = read_ledger(run.ledger)
-        console = our_console()
-        if contents.broken_lines:
-            say(console, f"{_lines(contents.broken_lines)} in the ledger could not be read and left out; all others are used.")
-        if broken := clear_tune_state(run.ray):
-            say(console, f"Ray's own state {broken} is broken; it is not needed: the ledger says what is finished.")
-        finished = StudySearch(spec, slots=1)
-        finished.replay(contents.events)
-        confirm = _replayed_confirm(spec, contents.events) if finished.done else None
-        if finished.done and (spec.confirm is None or (confirm is not None and confirm.done)):
-            say(console, "All trials of this run are finished; its tables are built again.")
-            return _conclude(run, finished, confirm, console)
-        prepared, address = _prepared(spec)
-        check_same_data(run.provenance(), contents.events, prepared)
-        save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
-        with _joined_ray(address, spec, prepared) as joined:
-            code = _train(run, spec, prepared, joined.slots, earlier=contents.events)
-            joined.abandoned = code == TERMINATED
-            return code
+    try:
+        with termination_as_interrupt(), run.lock():
+            return _resume(run, spec)
+    except KeyboardInterrupt as interruption:
+        return _say_interrupted(our_console(), run, interruption)
+
+
+def _resume(run: RunFolder, spec: StudySpec) -> int:
+    contents = read_ledger(run.ledger)
+    console = our_console()
+    if contents.broken_lines:
+        say(console, f"{_lines(contents.broken_lines)} in the ledger could not be read and left out; all others are used.")
+    if broken := clear_tune_state(run.ray):
+        say(console, f"Ray's own state {broken} is broken; it is not needed: the ledger says what is finished.")
+    finished = StudySearch(spec, slots=1)
+    finished.replay(contents.events)
+    confirm = _replayed_confirm(spec, contents.events) if finished.done else None
+    if finished.done and (spec.confirm is None or (confirm is not None and confirm.done)):
+        say(console, "All trials of this run are finished; its tables are built again.")
+        return _conclude(run, finished, confirm, console)
+    prepared, address = _prepared(spec)
+    check_same_data(run.provenance(), contents.events, prepared)
+    save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
+    with _joined_ray(address, spec, prepared) as slots:
+        return _train(run, spec, prepared, slots, earlier=contents.events)
 
 
 def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
@@ -115,50 +124,49 @@ def _status(text: str) -> AbstractContextManager[object]:
     return console.status(Text(text)) if console.is_terminal else nullcontext()
 
 
-@dataclass
-class _Joined:
-    """Ray, joined: how many trials run at once, and whether to leave it without a word."""
-
-    slots: int = 0
-    abandoned: bool = False
-
-
 @contextmanager
-def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -> Iterator[_Joined]:
+def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -> Iterator[int]:
     """Ray, for as long as the context lasts; the trials that can run at once."""
     sys.stdout.flush()
-    joined = _Joined()
+    abandoned = False
     try:
-        with _status("starting Ray" if address is None else f"joining Ray at {address}"):
+        with _status("starting Ray" if address is None else f"joining Ray at {address}"), rays_exit_as_termination():
             nodes = cluster.connect(address, data_bytes=2 * prepared.n_bytes)  # search and confirm phase
-        joined.slots = cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
-        yield joined
+        yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
+    except KeyboardInterrupt:
+        # Nobody waits for Ray, which may have been ended, too, and would be waited for; a local one ends with this process anyway.
+        abandoned = True
+        raise
     finally:
-        # After SIGTERM Ray may be dead already and would be waited for; a local one ends with this process anyway.
-        if not joined.abandoned:
+        if not abandoned:
             cluster.disconnect()
 
 
 def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: list[Event]) -> int:
-    """Search, confirm, conclude; the exit code."""
+    """Search, confirm, conclude; the exit code.
+
+    Raises:
+        KeyboardInterrupt: once what there is has been saved.
+    """
     search = StudySearch(spec, slots)
     confirm: ConfirmPhase | None = None
     problem: Exception | None = None
+    interruption: KeyboardInterrupt | None = None
     ledger = Ledger(run.ledger)
-    with only_our_console(run.log) as console, _termination_as_interrupt() as terminated:
+    with only_our_console(run.log) as console:
         trainings = _Trainings(run, spec, ledger, slots, console)
         try:
             trainings.search(search, prepared, earlier)
             if search.done and spec.confirm is not None:
                 confirm = trainings.confirm(prepared)
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as stop:
+            interruption = stop
         except Exception as error:
             problem = error
             log(traceback.format_exc())
         finally:
             ledger.close()
-        return _conclude(run, search, confirm, console, problem, terminated=bool(terminated))
+        return _conclude(run, search, confirm, console, problem, interruption)
 
 
 @dataclass
@@ -274,49 +282,36 @@ def _replayed_confirm(spec: StudySpec, events: list[Event]) -> ConfirmPhase | No
     return phase
 
 
-@contextmanager
-def _termination_as_interrupt() -> Iterator[list[int]]:
-    """SIGTERM raises KeyboardInterrupt at once. The list holds the signal once it came.
-
-    Unlike Ctrl-C it does not wait for Tune: a scheduler that ends the whole process group has ended Ray with it by then.
-    """
-    came: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        if not came:
-            came.append(number)
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield came
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def _conclude(
     run: RunFolder,
     search: StudySearch,
     confirm: ConfirmPhase | None,
     console: Console,
     problem: Exception | None = None,
-    *,
-    terminated: bool = False,
+    interruption: KeyboardInterrupt | None = None,
 ) -> int:
-    """Write what there is, show it, and say how the run ended."""
+    """Write what there is, show it if it is all, and say how the run ended.
+
+    Raises:
+        KeyboardInterrupt: `interruption`, or one that came meanwhile.
+    """
+    finished = search.done and (search.spec.confirm is None or (confirm is not None and confirm.done))
     try:
         tables = write_results(run, search)
-        if tables is not None and not terminated:  # who terminates a run does not wait for a figure
+        if finished and tables is not None:
             show_front(run, tables, console)
-    except (DataError, StorageError) as error:
+        elif tables is not None:  # the last line is what matters now; `front` shows the rest
+            say(console, f"{_counts(tables)}, in {short_path(run.path)}")
+    except (DataError, OSError) as error:
         problem = problem or error
-    resume = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.path))}"
+    if interruption is not None:
+        raise interruption
     if problem is not None:
-        say(console, f"The run failed: {one_line(problem)}. See {run.log}. Finish it with: {resume}")
+        how = "Make space, then finish it with" if _disk_is_full(problem) else f"See {run.log}. Finish it with"
+        say(console, f"The run failed: {one_line(problem).rstrip('.')}. {how}: {_resume_command(run)}")
         return FAILED
-    if not search.done or (search.spec.confirm is not None and (confirm is None or not confirm.done)):
-        say(console, f"Interrupted; finished trials are kept. Finish the run with: {resume}")
-        return TERMINATED if terminated else INTERRUPTED
+    if not finished:
+        raise KeyboardInterrupt
     short = [arm.arm.name for arm in search.arms.values() if arm.gave_up]
     if short:
         gave_up = f"{', '.join(short)} gave up after {search.spec.trials} failed trials"
@@ -327,6 +322,28 @@ def _conclude(
     if confirm is not None and not confirm.wanted:
         say(console, "Nothing could be confirmed, since no trial finished; the test split stayed closed.")
     return FAILED if short or without else DONE
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether that is behind an error, however it is wrapped."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _resume_command(run: RunFolder) -> str:
+    return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.path))}"
+
+
+def _say_interrupted(console: Console, run: RunFolder | None, interruption: KeyboardInterrupt) -> int:
+    """The last line of a run that was ended from outside; its exit code."""
+    if run is None:
+        say(console, "Interrupted before the study began; nothing was written.")
+    else:
+        say(console, f"Interrupted; finished trials are kept. Finish the run with: {_resume_command(run)}")
+    return TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
 
 
 def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables | None:

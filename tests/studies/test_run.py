@@ -204,8 +204,8 @@ def test_a_crash_is_told_in_one_line_and_in_full_in_the_log(
     tune: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     tune["play"] = stop_after(1, crash)
-    with open(2, "w", encoding="utf-8", closefd=False) as real_stderr:  # pytest's own stand-in is not descriptor 2
-        monkeypatch.setattr(sys, "stderr", real_stderr)
+    with open(1, "w", encoding="utf-8", closefd=False) as real_stdout:  # pytest's own stand-in is not descriptor 1
+        monkeypatch.setattr(sys, "stdout", real_stdout)
         assert run_study("mine", make_spec(), tmp_path) == FAILED
     screen = capfd.readouterr().out
     assert "The run failed: the cluster is gone. See " in screen
@@ -274,7 +274,7 @@ def test_a_half_line_in_the_ledger_is_said_and_costs_one_trial_at_most(
     tune["play"] = play
     capfd.readouterr()
     assert resume_study(run) == DONE
-    assert "1 unreadable lines in the ledger were left out" in capfd.readouterr().out
+    assert "A line in the ledger could not be read and left out; all others are used." in capfd.readouterr().out
     assert read_ledger(run.ledger).broken_lines == 0
 
 
