@@ -5,13 +5,16 @@ SET ?=
 RESULTS ?= results
 DATASET ?=
 TRIAL ?=
+NODES ?= 3
+CPUS ?= 1
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install study resume front report verify retrain describe fields list test check bench gallery evidence clean
+.PHONY: help install study resume front report verify retrain describe fields list cluster cluster-stop test check bench gallery \
+	evidence clean
 
 help: ## list the targets
 	@echo "make study STUDY=label_noise      run a study, print its front, write tables and figures"
@@ -25,6 +28,8 @@ help: ## list the targets
 	@echo "make describe STUDY=name          say what a study will do before it does it"
 	@echo "make list                         list the studies"
 	@echo "make fields                       list every field of a study file with its meaning"
+	@echo "make cluster [NODES=3 CPUS=1]     start a Ray cluster on this machine, for RAY_ADDRESS=auto"
+	@echo "make cluster-stop                 stop it"
 	@echo "make test                         run the tests"
 	@echo "make check                        lint and type check"
 	@echo "make bench                        measure speed against baselines in the same run"
@@ -76,6 +81,12 @@ fields: $(READY) ## every field of a study file
 
 list: $(READY) ## the studies
 	@$(RUN) -m studies list
+
+cluster: $(READY) ## a Ray cluster on this machine
+	@$(RUN) -m studies.local_cluster start --nodes "$(NODES)" --cpus "$(CPUS)"
+
+cluster-stop: $(READY) ## stop it
+	@$(RUN) -m studies.local_cluster stop
 
 test: $(READY) ## run the tests
 	@$(RUN) -m pytest
