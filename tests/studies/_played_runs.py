@@ -18,6 +18,7 @@ import torch
 
 from studies import cluster
 from studies.driver import StudyDriver
+from studies.nodes import Node
 from studies.run import run_study
 from studies.run_folder import RunFolder, find_run
 from studies.trial import reset_process_state, trial_events
@@ -49,7 +50,7 @@ def played_here() -> Iterator[None]:
     module.run_trials = play_trials  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "studies.tune", module)
-        patch.setattr(cluster, "connect", lambda address, data_bytes: [cluster.Node(2, 0)])
+        patch.setattr(cluster, "connect", lambda address, **settings: [Node(2, 0)])
         patch.setattr(cluster, "disconnect", lambda: None)
         patch.delenv("RAY_ADDRESS", raising=False)
         yield

@@ -22,6 +22,7 @@ from studies import cluster
 from studies import run as run_module
 from studies.driver import StudyDriver
 from studies.ledger import read_ledger
+from studies.nodes import Node
 from studies.run import DONE, FAILED, INTERRUPTED, TERMINATED, resume_study, run_study, show_front, write_results
 from studies.run_folder import RunFolder, find_run
 from studies.search import StudySearch
@@ -55,7 +56,7 @@ def tune(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
     module = types.ModuleType("studies.tune")
     module.run_trials = run_trials  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "studies.tune", module)
-    monkeypatch.setattr(cluster, "connect", lambda address, data_bytes: [cluster.Node(2, 0)])
+    monkeypatch.setattr(cluster, "connect", lambda address, **settings: [Node(2, 0)])
     monkeypatch.setattr(cluster, "disconnect", lambda: None)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
