@@ -1,4 +1,4 @@
-"""Who ends a study from outside: Ctrl-C and SIGTERM, as exceptions alike, so that it says how to go on whoever ends it."""
+"""Who ends a study from outside: Ctrl-C and SIGTERM are answered alike, so that it says how to go on whoever ends it."""
 
 from __future__ import annotations
 
@@ -7,38 +7,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM came; further ones are ignored, since some senders (`timeout` is one) send two."""
+class Termination:
+    """SIGTERM as KeyboardInterrupt, at once; further ones are ignored, since some senders (`timeout` is one) send two.
+
+    Attributes:
+        came: whether it did. The exception itself cannot say: Ray replaces it by one of its own.
+    """
+
+    def __init__(self) -> None:
+        self.came = False
+
+    def listen(self) -> None:
+        """From now on."""
+        signal.signal(signal.SIGTERM, self._interrupt)
+
+    @contextmanager
+    def kept_from_ray(self) -> Iterator[None]:
+        """To be held around Ray's start, in which Ray answers SIGTERM by SystemExit, and takes the signal for good."""
+        try:
+            yield
+        except SystemExit as left:
+            if left.code != signal.SIGTERM:
+                raise
+            self.came = True
+            raise KeyboardInterrupt from left
+        self.listen()
+
+    def _interrupt(self, number: int, frame: object) -> None:
+        self.came = True
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
 
 
 @contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM raises Terminated at once for as long as the context lasts."""
+def termination_as_interrupt() -> Iterator[Termination]:
+    """Listen for SIGTERM as long as the context lasts."""
     before = signal.getsignal(signal.SIGTERM)
-    take_termination()
+    termination = Termination()
+    termination.listen()
     try:
-        yield
+        yield termination
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def take_termination() -> None:
-    """SIGTERM raises Terminated from now on; to be called again after Ray started, which takes the signal for itself."""
-    signal.signal(signal.SIGTERM, _raise_terminated)
-
-
-@contextmanager
-def rays_exit_as_termination() -> Iterator[None]:
-    """While Ray starts, it answers SIGTERM by SystemExit."""
-    try:
-        yield
-    except SystemExit as left:
-        if left.code != signal.SIGTERM:
-            raise
-        raise Terminated from left
-    take_termination()
-
-
-def _raise_terminated(number: int, frame: object) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise Terminated

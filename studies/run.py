@@ -9,7 +9,7 @@ import shlex
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,27 +20,22 @@ from rich.text import Text
 
 from bsd_core.errors import DataError, one_line
 from studies import cluster
-from studies.budgets import collect_budgets, few_trials
+from studies.budgets import few_trials
 from studies.confirm import ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
-from studies.front import collect_front, render_front
 from studies.halving import ParetoHalving
-from studies.interrupts import Terminated, rays_exit_as_termination, termination_as_interrupt
-from studies.ledger import Event, Ledger, read_ledger
+from studies.interrupts import Termination, termination_as_interrupt
+from studies.ledger import MEASURED, Event, Ledger, LedgerReader, read_ledger
 from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.prepare_confirm import prepare_confirm
 from studies.progress import StudyProgress, make_view
 from studies.provenance import check_same_data, collect_provenance
-from studies.report.figures import draw_front, save_figure
-from studies.report.terminal import print_summary
-from studies.results import full_provenance, ledger_tables, table_metadata
-from studies.robustness import collect_robustness, render_robustness
+from studies.results import write_results
 from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
 from studies.screen import log, only_our_console, our_console, say, short_path
-from studies.search import StudySearch, export_journal
+from studies.search import StudySearch
+from studies.shown import count_trials, show_front
 from studies.spec import StudySpec
-from studies.statistics.document import update_statistics
-from studies.tables import Tables, write_tables
 from studies.trial_checkpoints import CheckpointPlan, remove_all_checkpoints, remove_checkpoints
 from studies.trial_data import SearchData, TestData, TrialSettings
 from studies.tune_state import clear_tune_state
@@ -55,20 +50,20 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
         BSDError: the input is wrong; nothing was started and nothing was written.
     """
     run: RunFolder | None = None
-    try:
-        with termination_as_interrupt():
+    with termination_as_interrupt() as termination:
+        try:
             prepared, address = _prepared(spec)
             check_writable(results)
             provenance = collect_provenance(study, spec, prepared)
-            with _joined_ray(address, spec, prepared) as slots:
+            with _joined_ray(address, spec, prepared, termination) as slots:
                 run = create_run(results, study, spec)
                 provenance |= {"run_id": run.run_id, "slots": slots}
                 write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
                 save_noise(run.labels, spec, prepared)
                 with run.lock():
                     return _train(run, spec, prepared, slots, earlier=[])
-    except KeyboardInterrupt as interruption:
-        return _say_interrupted(our_console(), run, interruption)
+        except KeyboardInterrupt:
+            return _say_interrupted(our_console(), run, termination)
 
 
 def resume_study(run: RunFolder) -> int:
@@ -78,15 +73,16 @@ def resume_study(run: RunFolder) -> int:
         BSDError: the run is at work elsewhere, or its data are no longer the same.
     """
     spec = run.spec()
-    try:
-        with termination_as_interrupt(), run.lock():
-            return _resume(run, spec)
-    except KeyboardInterrupt as interruption:
-        return _say_interrupted(our_console(), run, interruption)
+    with termination_as_interrupt() as termination:
+        try:
+            with run.lock():
+                return _resume(run, spec, termination)
+        except KeyboardInterrupt:
+            return _say_interrupted(our_console(), run, termination)
 
 
-def _resume(run: RunFolder, spec: StudySpec) -> int:
-    contents = read_ledger(run.ledger)
+def _resume(run: RunFolder, spec: StudySpec, termination: Termination) -> int:
+    contents = read_ledger(run.ledger, without=MEASURED)
     console = our_console()
     if contents.broken_lines:
         say(console, f"{_lines(contents.broken_lines)} in the ledger could not be read and left out; all others are used.")
@@ -101,7 +97,7 @@ def _resume(run: RunFolder, spec: StudySpec) -> int:
     prepared, address = _prepared(spec)
     check_same_data(run.provenance(), contents.events, prepared)
     save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
-    with _joined_ray(address, spec, prepared) as slots:
+    with _joined_ray(address, spec, prepared, termination) as slots:
         return _train(run, spec, prepared, slots, earlier=contents.events)
 
 
@@ -125,13 +121,15 @@ def _status(text: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -> Iterator[int]:
+def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy, termination: Termination) -> Iterator[int]:
     """Ray, for as long as the context lasts; the trials that can run at once."""
     sys.stdout.flush()
     abandoned = False
     try:
-        with _status("starting Ray" if address is None else f"joining Ray at {address}"), rays_exit_as_termination():
-            nodes = cluster.connect(address, data_bytes=2 * prepared.n_bytes)  # search and confirm phase
+        with _status("starting Ray" if address is None else f"joining Ray at {address}"), termination.kept_from_ray():
+            nodes = cluster.connect(address, data_bytes=2 * prepared.n_bytes, spec=spec)  # search and confirm phase
+            if address is not None and spec.checkpoint_seconds is not None:
+                cluster.check_nodes_write(folder, spec, nodes)
         yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
     except KeyboardInterrupt:
         # Nobody waits for Ray, which may have been ended, too, and would be waited for; a local one ends with this process anyway.
@@ -142,7 +140,7 @@ def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy) -
             cluster.disconnect()
 
 
-def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: list[Event]) -> int:
+def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int, *, earlier: Iterable[Event]) -> int:
     """Search, confirm, conclude; the exit code.
 
     Raises:
@@ -180,7 +178,7 @@ class _Trainings:
     console: Console
     sent: dict[int, Any] = field(default_factory=dict)  # what is in Ray's object store
 
-    def search(self, search: StudySearch, prepared: PreparedStudy, earlier: list[Event]) -> None:
+    def search(self, search: StudySearch, prepared: PreparedStudy, earlier: Iterable[Event]) -> None:
         """Run all trials of the search that an earlier process has not finished."""
         wanted = dict.fromkeys(search.arms, self.spec.trials)
         progress = StudyProgress(self.run.study, wanted, epochs=self.spec.epochs, slots=self.slots)
@@ -194,7 +192,7 @@ class _Trainings:
 
     def confirm(self, prepared: PreparedStudy) -> ConfirmPhase:
         """Choose, write the choice down, open the test split, and train what was chosen."""
-        earlier = read_ledger(self.run.ledger).events
+        earlier = read_ledger(self.run.ledger, without=MEASURED).events
         chosen = already_chosen(self.spec, earlier)
         new = chosen is None
         if chosen is None:
@@ -215,7 +213,7 @@ class _Trainings:
         self,
         source: TrialSource,
         progress: StudyProgress,
-        earlier: list[Event],
+        earlier: Iterable[Event],
         *,
         data: SearchData,
         settings: TrialSettings,
@@ -301,7 +299,7 @@ def _conclude(
         if finished and tables is not None:
             show_front(run, tables, console)
         elif tables is not None:  # the last line is what matters now; `front` shows the rest
-            say(console, f"{_counts(tables)}, in {short_path(run.path)}")
+            say(console, f"{count_trials(tables.trials)}, in {short_path(run.path)}")
     except (DataError, OSError) as error:
         problem = problem or error
     if interruption is not None:
@@ -337,69 +335,10 @@ def _resume_command(run: RunFolder) -> str:
     return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.path))}"
 
 
-def _say_interrupted(console: Console, run: RunFolder | None, interruption: KeyboardInterrupt) -> int:
+def _say_interrupted(console: Console, run: RunFolder | None, termination: Termination) -> int:
     """The last line of a run that was ended from outside; its exit code."""
     if run is None:
         say(console, "Interrupted before the study began; nothing was written.")
     else:
         say(console, f"Interrupted; finished trials are kept. Finish the run with: {_resume_command(run)}")
-    return TERMINATED if isinstance(interruption, Terminated) else INTERRUPTED
-
-
-def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables | None:
-    """Build tables (and, with `search`, the Optuna export) from the ledger; None while no trial has ended."""
-    events = read_ledger(run.ledger).events
-    tables = ledger_tables(run, events)
-    if tables is None:
-        return None
-    run.statistics.unlink(missing_ok=True)  # of earlier tables
-    before, provenance = run.provenance(), full_provenance(run, events)
-    if before and before != provenance:
-        write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
-    write_tables(run, tables, table_metadata(run, provenance))
-    if search is not None:
-        temporary = run.journal.with_name(f".{run.journal.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        export_journal(search, str(temporary))
-        temporary.replace(run.journal)
-    return tables
-
-
-def _counts(tables: Tables) -> str:
-    """How many trainings of either phase there are, and how they ended."""
-    rows = tables.trials.select(["phase", "state", "sampler"]).to_pylist()
-    searched = Counter(row["state"] for row in rows if row["phase"] == "search")
-    confirmed = Counter(row["state"] for row in rows if row["phase"] == "confirm")
-    parts = [f"{searched['complete']} finished trials"]
-    parts += [f"{searched[state]} {state}" for state in ("stopped", "failed") if searched[state]]
-    if n_random := sum(row["sampler"] == "random" for row in rows):
-        parts.append(f"{n_random} of them at random")
-    if confirmed:
-        parts.append(f"{confirmed['complete']} trainings to confirm")
-        parts += [f"{confirmed['failed']} of these failed"] if confirmed["failed"] else []
-    return ", ".join(parts)
-
-
-def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
-    """Print the fronts and what was confirmed, draw the fronts, write the statistics, and say where everything is."""
-    arms = [arm.name for arm in run.spec().compared_arms]
-    info = collect_front(tables.trials, tables.evaluations, arms=arms)
-    equal = collect_budgets(tables.trials.to_pylist(), run.spec()).search_equal
-    console.print(render_front(info, comparable=equal))
-    console.print()
-    robustness = collect_robustness(tables.trials, arms=arms)
-    if robustness:
-        console.print(render_robustness(robustness))
-        console.print()
-    print_summary(console, update_statistics(run, tables), run.path, opened=run.test_opened)
-    figures = save_figure(draw_front(info), run.figures, "front") if info.n_points else []
-    say(console, f"{_counts(tables)}, in {short_path(run.path)}")
-    say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
-    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.path))}"
-    say(console, f"  numbers  report/statistics.json; all of them on the screen: {command}")
-    if figures:
-        say(console, "  figures  " + "  ".join(str(path.relative_to(run.path)) for path in figures))
-    if run.labels.is_dir():
-        say(console, "  labels   labels/*.parquet: noisy labels, for a condition saved:<file>")
-    if run.journal.exists():
-        say(console, "  search   optuna.journal (optuna-dashboard opens it)")
+    return TERMINATED if termination.came else INTERRUPTED
