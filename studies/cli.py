@@ -95,11 +95,14 @@ def resume(name: Run, results: Results = "results") -> None:
 @app.command()
 def front(name: Run, results: Results = "results") -> None:
     """Print and draw the front of a study's newest run; works while it runs, too."""
-    from studies.run import show_front, write_results
+    from studies.results import write_results
     from studies.run_folder import find_run
+    from studies.shown import show_front, show_unchanged_front
     from studies.tables import no_trial_ended
 
     run = find_run(_local(results), name)
+    if show_unchanged_front(run, our_console()):
+        return
     tables = write_results(run)
     if tables is None:
         raise no_trial_ended(run)

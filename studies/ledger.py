@@ -1,21 +1,26 @@
 """The run's ledger: one JSON object a line, only ever appended to. It is the truth; tables are built from it.
 
 Events: `suggest` (a trial was handed out), `epochs` (rows of one trial), `end` (a trial ended; synced to disk before the search is told),
-`confirm` (settings were chosen, and the test split opened).
+`confirm` (settings were chosen, and the test split opened). Rows inside events are written by column: see `ledger_rows`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import orjson
 
 from bsd_core.errors import StorageError, one_line
+from studies.ledger_form import ROW_FORMS, is_whole
+from studies.ledger_rows import Rows, packed
 
 Event = dict[str, Any]
+MEASURED: Final = ("epochs", "evaluations", "reliability")  # nearly all of a ledger; who asks how trials ended needs none of it
 
 
 class Ledger:
@@ -36,8 +41,9 @@ class Ledger:
 
         Raises:
             StorageError: the disk is full, or cannot be written for another reason.
+            ValueError: it holds NaN or infinity.
         """
-        rest = memoryview(json.dumps(event, allow_nan=False, separators=(",", ":")).encode() + b"\n")
+        rest = memoryview(as_line(event))
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
@@ -49,6 +55,17 @@ class Ledger:
     def close(self) -> None:
         """No more events."""
         self._file.close()
+
+
+def as_line(event: Mapping[str, Any]) -> bytes:
+    """An event as a ledger holds it: its kind first, so that a reader can leave it out unread, and its rows by column.
+
+    Raises:
+        ValueError: it holds NaN or infinity.
+    """
+    rows = {name: packed(event[name]) for name in ROW_FORMS if name in event}
+    text = json.dumps({"event": event["event"], **event, **rows}, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="replace") + b"\n"  # half a surrogate pair, as file names can hold, is no UTF-8
 
 
 def _cut_half_line(path: Path) -> None:
@@ -80,42 +97,89 @@ class LedgerContents:
     broken_lines: int
 
 
-def read_ledger(path: Path) -> LedgerContents:
-    """All readable events of a ledger; a missing file is an empty ledger."""
-    if not path.exists():
-        return LedgerContents([], 0)
-    with path.open("rb") as file:
-        return parse_lines(file)
+class LedgerReader(Iterable[Event]):
+    """The readable events of a ledger, one at a time and read anew by every iteration; a missing file is an empty ledger.
+
+    A line that is no JSON object, or not what its kind of event must be, is left out. Ledgers may come from strangers: whatever a line
+    holds, what is read is safe to build tables from.
+
+    Args:
+        path: of the ledger.
+        without: kinds of events to leave out, as a rule without parsing them; and rows of `end` events (`evaluations`, `reliability`) to
+            leave out, which are then empty, but not without what older ledgers tell there alone. `MEASURED` is all of these.
+
+    Attributes:
+        broken_lines: lines that the last iteration found unreadable; of those that it left out unread, half of one at the end.
+        n_bytes: that it read.
+    """
+
+    def __init__(self, path: Path, *, without: Collection[str] = ()) -> None:
+        self._open: Callable[[], Iterable[bytes]] = lambda: _lines(path)
+        self._without = frozenset(without)
+        self.broken_lines = self.n_bytes = 0
+
+    @classmethod
+    def of_lines(cls, lines: Iterable[bytes], *, without: Collection[str] = ()) -> LedgerReader:
+        """The same of lines that are there already."""
+        reader = cls(Path(os.devnull), without=without)
+        reader._open = lambda: lines
+        return reader
+
+    def __iter__(self) -> Iterator[Event]:
+        self.broken_lines = self.n_bytes = 0
+        skipped = tuple(f'{{"event":"{kind}"'.encode() for kind in sorted(self._without))
+        for line in self._open():
+            self.n_bytes += len(line)
+            if not line.strip():
+                continue
+            if skipped and line.startswith(skipped):
+                self.broken_lines += not line.endswith(b"\n")
+                continue
+            event = _parsed(line)
+            if event is None:
+                self.broken_lines += 1
+            elif event["event"] not in self._without:
+                yield self._lightened(event)
+
+    def _lightened(self, event: Event) -> Event:
+        if event["event"] == "end" and "evaluations" in self._without:
+            event.setdefault("temperature", own_temperature(event))
+        for name in self._without & ROW_FORMS.keys() & event.keys():
+            event[name] = Rows([])
+        return event
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        return
+
+
+def _parsed(line: bytes) -> Event | None:
+    """The event of a line; None if it is not a whole one."""
+    try:
+        event = orjson.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(event, dict) or not is_whole(event):
+        return None
+    for name in ROW_FORMS.keys() & event.keys():
+        event[name] = Rows(event[name])
+    return event
+
+
+def read_ledger(path: Path, *, without: Collection[str] = ()) -> LedgerContents:
+    """All readable events of a ledger at once: see `LedgerReader`. With epochs, that can be much."""
+    reader = LedgerReader(path, without=without)
+    return LedgerContents(list(reader), reader.broken_lines)
 
 
 def parse_lines(lines: Iterable[bytes]) -> LedgerContents:
-    """Events of JSON lines; a line that is no JSON object, or lacks what its kind of event must have, counts as broken."""
-    events: list[Event] = []
-    broken = 0
-    for line in lines:
-        if not line.strip():
-            continue
-        try:
-            event = json.loads(line)
-        except (ValueError, RecursionError):
-            event = None
-        if isinstance(event, dict) and _is_whole(event):
-            events.append(event)
-        else:
-            broken += 1
-    return LedgerContents(events, broken)
-
-
-_NEEDS: dict[str, dict[str, type]] = {
-    "suggest": {
-        **dict.fromkeys(("phase", "arm", "method", "condition", "noise_kind", "trial_id"), str),
-        **dict.fromkeys(("trial_number", "seed"), int),
-        "params": dict,
-    },
-    "epochs": {"trial_id": str, "rows": list},
-    "confirm": {"chosen": dict, "opened": str, "test_fingerprint": str},
-    "end": {"trial_id": str, "state": str, "metrics": dict, "evaluations": list, "reliability": list},
-}
+    """Events of JSON lines; a line that is no JSON object, or not what its kind of event must be, counts as broken."""
+    reader = LedgerReader.of_lines(lines)
+    return LedgerContents(list(reader), reader.broken_lines)
 
 
 def own_temperature(end: Event) -> float | None:
@@ -123,18 +187,8 @@ def own_temperature(end: Event) -> float | None:
 
     None where it failed, was stopped, or trained on the validation images.
     """
+    if "temperature" in end:
+        temperature: float | None = end["temperature"]
+        return temperature
     clean = [row for row in end["evaluations"] if (row["split"], row["shift"]) == ("val", "clean")]
-    temperature: float | None = end["temperature"] if "temperature" in end else clean[0].get("temperature") if clean else None
-    return temperature
-
-
-def _is_whole(event: Event) -> bool:
-    kind = event.get("event")
-    if not isinstance(kind, str) or not all(isinstance(event.get(name), type_) for name, type_ in _NEEDS.get(kind, {}).items()):
-        return False
-    if kind == "end" and event["state"] == "complete":
-        metrics = event["metrics"]
-        return any(
-            all(isinstance(metrics.get(f"{split}_{name}"), int | float) for name in ("accuracy", "ece")) for split in ("val", "test")
-        )
-    return True
+    return clean[0].get("temperature") if clean else None

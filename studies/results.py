@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from studies.ledger import Event
-from studies.run_folder import RunFolder
+from studies.ledger import Event, LedgerReader
+from studies.run_folder import RunFolder, write_atomically
 from studies.spec import StudySpec
-from studies.tables import Tables, build_tables
+from studies.tables import Tables, build_tables, write_tables
+
+if TYPE_CHECKING:
+    from studies.search import StudySearch
 
 
 def original_run_id(run: RunFolder) -> str:
@@ -30,24 +34,54 @@ def run_constants(run: RunFolder, spec: StudySpec) -> dict[str, str]:
 
 
 def ledger_tables(run: RunFolder, events: Iterable[Event]) -> Tables | None:
-    """The tables of a run from the events of its ledger; None while no trial has ended.
+    """The tables of a run from the events of its ledger, which are taken one at a time; None while no trial has ended.
 
     Raises:
         ConfigError: the run's study.yaml is missing or broken.
     """
-    events = list(events)
-    if not any(event["event"] == "end" for event in events):
-        return None
-    return build_tables(events, run_constants(run, run.spec()))
+    tables = build_tables(events, run_constants(run, run.spec()))
+    return tables if len(tables.trials) else None
 
 
 def full_provenance(run: RunFolder, events: Iterable[Event]) -> dict[str, Any]:
     """The run's provenance and, once its test split was opened, `test`: when that was (UTC), and the fingerprint of its images."""
-    opened = [event for event in events if event["event"] == "confirm"]
-    test = {"opened": opened[0]["opened"], "fingerprint": opened[0]["test_fingerprint"]} if opened else None
+    opened = next((event for event in events if event["event"] == "confirm"), None)
+    test = None if opened is None else {"opened": opened["opened"], "fingerprint": opened["test_fingerprint"]}
     return run.provenance() | ({} if test is None else {"test": test})
 
 
-def table_metadata(run: RunFolder, provenance: dict[str, Any]) -> dict[str, str]:
-    """What stands in the file of every table, besides the schema version."""
-    return {"study": run.study, "run_id": original_run_id(run), "provenance": json.dumps(provenance)}
+def choices(run: RunFolder) -> LedgerReader:
+    """What the ledger says of the choice that opened the test split; all else is left out, and mostly not even parsed."""
+    return LedgerReader(run.ledger, without=("suggest", "epochs", "end", "note"))
+
+
+def table_metadata(run: RunFolder, provenance: dict[str, Any], *, ledger_bytes: int) -> dict[str, str]:
+    """What stands in the file of every table, besides the schema version; `ledger_bytes`: how much of the ledger they were built from."""
+    described = {"study": run.study, "run_id": original_run_id(run), "provenance": json.dumps(provenance)}
+    return described | {"ledger_bytes": str(ledger_bytes)}
+
+
+def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables | None:
+    """Build tables (and, with `search`, the Optuna export) from the ledger; None while no trial has ended.
+
+    Raises:
+        ConfigError: the run's study.yaml is missing or broken.
+        StorageError: they cannot be written.
+    """
+    events = LedgerReader(run.ledger)
+    tables = ledger_tables(run, events)
+    if tables is None:
+        return None
+    run.statistics.unlink(missing_ok=True)  # of earlier tables
+    before, provenance = run.provenance(), full_provenance(run, choices(run))
+    if before and before != provenance:
+        write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
+    write_tables(run, tables, table_metadata(run, provenance, ledger_bytes=events.n_bytes))
+    if search is not None:
+        from studies.search import export_journal
+
+        temporary = run.journal.with_name(f".{run.journal.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)
+        export_journal(search, str(temporary))
+        temporary.replace(run.journal)
+    return tables

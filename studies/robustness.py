@@ -5,8 +5,10 @@ Pure functions over rows; no torch here, which readers of tables need not have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from statistics import fmean
+from sys import intern
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,10 +20,12 @@ from rich.text import Text
 from studies.screen import percent
 
 Row = dict[str, Any]
+ErrorGrids = dict[str, dict[str, list[float]]]
 BASE_METHOD: Final = "cross_entropy"
+ERROR_COLUMNS: Final = ("split", "shift", "name", "severity", "accuracy")
 
 
-def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]]) -> None:
+def add_corruption_errors(trials: Sequence[Row], errors: Mapping[str, ErrorGrids]) -> None:
     """Fill `val_` and `test_corruption_error_vs_cross_entropy` of finished trials, in place.
 
     The base of a condition is the finished cross-entropy trial of the search that is best in the study's first objective (ties: in the
@@ -31,7 +35,7 @@ def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Seque
 
     Args:
         trials: rows of table `trials`, with their `objectives`.
-        evaluations: by trial_id, rows of table `evaluations`.
+        errors: by trial_id, of `error_grids`.
     """
     finished = [row for row in trials if row["state"] == "complete"]
     for condition in {row["condition"] for row in finished}:
@@ -41,17 +45,17 @@ def add_corruption_errors(trials: Sequence[Row], evaluations: Mapping[str, Seque
         if not bases:
             continue
         base = max(bases, key=_rank)
-        _divide(searched, base, evaluations, "val")
+        _divide(searched, base, errors, "val")
         for repeat in [row for row in members if row["confirms"] == base["trial_id"]]:
             paired = [row for row in members if row["phase"] == "confirm" and row["replicate"] == repeat["replicate"]]
-            _divide(paired, repeat, evaluations, "test")
+            _divide(paired, repeat, errors, "test")
 
 
-def _divide(members: Sequence[Row], base: Row, evaluations: Mapping[str, Sequence[Row]], split: str) -> None:
-    base_errors = error_grid(evaluations[base["trial_id"]], split=split)
+def _divide(members: Sequence[Row], base: Row, errors: Mapping[str, ErrorGrids], split: str) -> None:
+    base_errors = errors[base["trial_id"]].get(split, {})
     for row in members:
-        errors = error_grid(evaluations[row["trial_id"]], split=split)
-        ratios = [sum(errors[name]) / sum(base) for name, base in base_errors.items() if name in errors and any(base)]
+        own = errors[row["trial_id"]].get(split, {})
+        ratios = [sum(own[name]) / sum(base) for name, base in base_errors.items() if name in own and any(base)]
         if ratios:
             row[f"{split}_corruption_error_vs_cross_entropy"] = fmean(ratios)
 
@@ -62,13 +66,18 @@ def _rank(row: Row) -> tuple[float, float]:
     return row[accuracy], -row[ece]
 
 
-def error_grid(evaluations: Sequence[Row], *, split: str = "val") -> dict[str, list[float]]:
-    """Error rates by corruption, in the order of severity, of one trial."""
-    rows = [row for row in evaluations if (row["split"], row["shift"]) == (split, "corruption")]
-    grid: dict[str, list[float]] = {}
-    for row in sorted(rows, key=lambda row: (row["name"], row["severity"])):
-        grid.setdefault(row["name"], []).append(1 - row["accuracy"])
-    return grid
+def error_grids(evaluations: Iterable[tuple[Any, ...]]) -> ErrorGrids:
+    """Error rates by split, by corruption, in the order of severity, of one trial.
+
+    Args:
+        evaluations: `ERROR_COLUMNS` of its rows of table `evaluations`.
+    """
+    corrupted = [(split, name, severity, accuracy) for split, shift, name, severity, accuracy in evaluations if shift == "corruption"]
+    grids: ErrorGrids = {}
+    for split, name, _, accuracy in sorted(corrupted, key=itemgetter(0, 1, 2)):
+        if accuracy is not None:
+            grids.setdefault(split, {}).setdefault(intern(name), []).append(1 - accuracy)
+    return grids
 
 
 def collect_robustness(trials: pa.Table, *, arms: Sequence[str]) -> dict[str, list[Row]]:

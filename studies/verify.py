@@ -23,9 +23,9 @@ import torch
 from rich.console import Console
 
 from bsd_core.errors import DataError, one_line
-from studies.ledger import read_ledger
+from studies.ledger import LedgerReader
 from studies.provenance import environment_differences
-from studies.results import full_provenance, ledger_tables, run_constants
+from studies.results import choices, full_provenance, ledger_tables, run_constants
 from studies.run_folder import RunFolder
 from studies.screen import say
 from studies.spec import StudySpec
@@ -77,17 +77,17 @@ def _against_ledger(run: RunFolder, tables: Tables) -> str:
     subject = "tables against the ledger"
     if not run.ledger.exists():
         return f"{subject}: not checked, the run has no ledger.jsonl"
-    contents = read_ledger(run.ledger)
-    rebuilt = ledger_tables(run, contents.events)
+    events = LedgerReader(run.ledger)
+    rebuilt = ledger_tables(run, events)
     if rebuilt is None:
         raise DifferenceError("table trials: it has rows, but no trial has ended by the ledger")
-    tally = Tally()
+    tally, provenance = Tally(), full_provenance(run, choices(run))
     for field in fields(Tables):
         name = field.name
         stored: pa.Table = getattr(tables, name)
         tally.check_table(name, stored, getattr(rebuilt, name), key=KEYS[name])
-        check_leaves(f"table {name}, provenance", table_provenance(stored), full_provenance(run, contents.events), tally)
-    broken = f"; {contents.broken_lines} unreadable lines of the ledger were left out" if contents.broken_lines else ""
+        check_leaves(f"table {name}, provenance", table_provenance(stored), provenance, tally)
+    broken = f"; {events.broken_lines} unreadable lines of the ledger were left out" if events.broken_lines else ""
     return f"{subject}: {tally}{broken}"
 
 

@@ -21,7 +21,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from bsd_core.evaluate import summarise
-from studies.robustness import add_corruption_errors
+from studies.ledger_rows import cells
+from studies.robustness import ERROR_COLUMNS, add_corruption_errors, error_grids
 from studies.spec import StudySpec
 from studies.tables import EPOCHS, EVALUATIONS, Tables, mark_fronts
 from studies.tally import Tally, check_rows, row_name
@@ -160,7 +161,8 @@ def _check_across(trials: Sequence[Row], evaluations: Mapping[str, Sequence[Row]
     recomputed = [{**row, **dict.fromkeys(columns)} for row in trials]
     if recomputed:
         mark_fronts(recomputed, *recomputed[0]["objectives"].split(", "))
-    add_corruption_errors(recomputed, {row["trial_id"]: evaluations.get(row["trial_id"], []) for row in trials})
+    errors = {row["trial_id"]: error_grids(cells(evaluations.get(row["trial_id"], []), *ERROR_COLUMNS)) for row in trials}
+    add_corruption_errors(recomputed, errors)
     for row, right in zip(trials, recomputed, strict=True):
         tally.check_fields(row, {name: right[name] for name in columns}, "table trials", *row_name(row, ("trial_id",)))
 

@@ -16,7 +16,7 @@ from bsd_core.evaluate import headline, predict
 from bsd_core.models import build_model
 from studies import cli
 from studies import retrain as retrain_module
-from studies.ledger import Event, read_ledger
+from studies.ledger import Event, as_line, read_ledger
 from studies.prepare import prepare
 from studies.recorded import Comparison, compare, numbers_of, recorded_trial
 from studies.retrain import find_trials, retrain
@@ -74,7 +74,7 @@ def rewrite_ledger(run: RunFolder, kind: str, trial_id: str, change: Any) -> Non
     """Change the events of a kind of one trial, or drop them where `change` gives None."""
     events = read_ledger(run.ledger).events
     kept = [change(event) if (event["event"], event.get("trial_id")) == (kind, trial_id) else event for event in events]
-    run.ledger.write_text("".join(json.dumps(event) + "\n" for event in kept if event is not None), encoding="utf-8")
+    run.ledger.write_bytes(b"".join(as_line(event) for event in kept if event is not None))
 
 
 def one_with(run: RunFolder, **wanted: Any) -> str:
@@ -175,8 +175,7 @@ def test_saved_weights_are_those_of_the_trained_network(finished: RunFolder, tmp
 
 def test_the_first_number_that_differs_is_named(run: RunFolder) -> None:
     def change(event: Event) -> Event:
-        event["rows"][0]["val_nll"] += 0.5 * (event["rows"][0]["epoch"] == 1)
-        return event
+        return event | {"rows": [row | {"val_nll": row["val_nll"] + 0.5 * (row["epoch"] == 1)} for row in event["rows"]]}
 
     rewrite_ledger(run, "epochs", SEARCH, change)
     code, lines = again(run, SEARCH)

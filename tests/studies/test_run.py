@@ -23,9 +23,11 @@ from studies import run as run_module
 from studies.driver import StudyDriver
 from studies.ledger import read_ledger
 from studies.nodes import Node
-from studies.run import DONE, FAILED, INTERRUPTED, TERMINATED, resume_study, run_study, show_front, write_results
+from studies.results import write_results
+from studies.run import DONE, FAILED, INTERRUPTED, TERMINATED, resume_study, run_study
 from studies.run_folder import RunFolder, find_run
 from studies.search import StudySearch
+from studies.shown import show_front
 from tests.studies._dummies import make_end, make_epoch, make_events, make_run, make_search_data, make_spec, make_suggest
 
 Play = Callable[[StudyDriver], None]

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from bsd_core.seeds import numpy_stream
 from studies.driver import StudyDriver
 from studies.halving import ParetoHalving
-from studies.ledger import Event, Ledger, read_ledger
+from studies.ledger import Event, Ledger, as_line, read_ledger
 from studies.progress import StudyProgress
 from studies.search import Outcome, StudySearch, Suggestion
 from studies.spec import StudySpec
@@ -43,7 +43,7 @@ class Played:
         self.search = StudySearch(self.spec, slots=1)
         self.progress = StudyProgress("mine", dict.fromkeys(self.search.arms, self.spec.trials), epochs=EPOCHS, slots=1)
         self.path = path
-        path.write_bytes(b"".join(json.dumps(event).encode() + b"\n" for event in earlier))
+        path.write_bytes(b"".join(map(as_line, earlier)))
         self._ledger = Ledger(path)
         halving = ParetoHalving.of(self.spec)
         self.driver = StudyDriver(self.search, self._ledger, self.progress, SilentView(), halving=halving)

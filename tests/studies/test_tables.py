@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bsd_core.errors import DataError
-from studies.run import write_results
+from studies.results import write_results
 from studies.run_folder import RunFolder
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, SCHEMA_VERSION, TRIALS, Tables, build_tables, read_tables, write_tables
 from tests.studies._dummies import (

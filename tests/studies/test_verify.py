@@ -16,7 +16,7 @@ import pytest
 from bsd_core.errors import DataError
 from studies import cli
 from studies.provenance import study_hash
-from studies.run import write_results
+from studies.results import write_results
 from studies.run_folder import RunFolder
 from studies.screen import our_console
 from studies.tables import read_tables

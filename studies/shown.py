@@ -1,0 +1,154 @@
+"""What every run ends with, and what `front` shows at any time: the fronts, what was confirmed, and where everything is.
+
+All of it rests on the tables, and on statistics and figures made from them. These are kept, so a run that has not gone on since is shown
+without computing anything again. Nothing here imports Torch, or SciPy before it is needed: `front` is to answer at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from rich.console import Console
+
+from bsd_core import __version__
+from studies.front import FrontInfo, collect_front, render_front
+from studies.report.terminal import print_summary
+from studies.robustness import collect_robustness, render_robustness
+from studies.run_folder import RunFolder, write_atomically
+from studies.screen import say, short_path
+from studies.tables import Tables, built_from, read_table
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is shown of a run.
+
+    Attributes:
+        trials: the table.
+        document: of `collect_statistics`.
+        info: the fronts.
+    """
+
+    trials: pa.Table
+    document: Mapping[str, Any]
+    info: FrontInfo
+
+    @classmethod
+    def of(cls, trials: pa.Table, evaluations: pa.Table, document: Mapping[str, Any]) -> _Shown:
+        return cls(trials, document, collect_front(trials, evaluations, arms=_arms(document)))
+
+
+def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
+    """Compute the statistics, draw the fronts, print both, and say where everything is.
+
+    Args:
+        run: where tables were just written.
+        tables: these.
+        console: to print on.
+
+    Raises:
+        DataError: a file of predictions is broken.
+        StorageError: statistics or figures cannot be written.
+    """
+    from studies.report.figures import draw_front, save_figure
+    from studies.statistics.document import update_statistics
+
+    before = _digests(run, _SOURCES)
+    shown = _Shown.of(tables.trials, tables.evaluations, update_statistics(run, tables))
+    if shown.info.n_points:
+        save_figure(draw_front(shown.info), run.figures, "front")
+    _print(run, shown, console)
+    write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())
+
+
+def show_unchanged_front(run: RunFolder, console: Console) -> bool:
+    """Show what `show_front` showed last, if since then the ledger has not grown and no file has changed; whether it did."""
+    try:
+        with console.capture() as captured:
+            _print(run, _unchanged(run), console)
+    except Exception:  # a stranger can have written anything into these files; then all is made again from the ledger
+        return False
+    console.file.write(captured.get())
+    return True
+
+
+# Files below the run's folder that a front is shown from, and what is made of them.
+_SOURCES: Final = ("study.yaml", "tables/trials.parquet", "tables/evaluations.parquet")
+_MADE: Final = ("report/statistics.json", "report/figures/front.png", "report/figures/front.svg")
+
+
+def _stamp(run: RunFolder) -> Path:
+    """Says of which files the last front was made."""
+    return run.path / "report" / ".shown.json"
+
+
+def _digests(run: RunFolder, names: tuple[str, ...]) -> dict[str, str]:
+    """By name; of files that are there."""
+    paths = {name: run.path / name for name in names}
+    return {name: _digest(path) for name, path in paths.items() if path.is_file()}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _unchanged(run: RunFolder) -> _Shown:
+    """What was shown last.
+
+    Raises:
+        ValueError: it is no longer what is to be shown, or another error where a file is missing or broken.
+    """
+    now = {"version": __version__, "files": _digests(run, (*_SOURCES, *_MADE))}
+    if json.loads(_stamp(run).read_bytes()) != now or built_from(run) != {str(run.ledger.stat().st_size).encode()}:
+        raise ValueError(f"{run.path} has changed since its front was shown.")
+    return _Shown.of(read_table(run, "trials"), read_table(run, "evaluations"), json.loads(run.statistics.read_bytes()))
+
+
+def _arms(document: Mapping[str, Any]) -> list[str]:
+    """The compared arms, in the order of the study."""
+    return [arm["arm"] for arm in document["budgets"]["arms"] if arm["sampler"] != "random"]
+
+
+def _print(run: RunFolder, shown: _Shown, console: Console) -> None:
+    console.print(render_front(shown.info, comparable=shown.document["budgets"]["search_equal"]))
+    console.print()
+    robustness = collect_robustness(shown.trials, arms=_arms(shown.document))
+    if robustness:
+        console.print(render_robustness(robustness))
+        console.print()
+    print_summary(console, shown.document, run.path, opened=run.test_opened)
+    say(console, f"{count_trials(shown.trials)}, in {short_path(run.path)}")
+    say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
+    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.path))}"
+    say(console, f"  numbers  report/statistics.json; all of them on the screen: {command}")
+    if shown.info.n_points:
+        say(console, "  figures  " + "  ".join(name for name in _MADE if "figures" in name))
+    if run.labels.is_dir():
+        say(console, "  labels   labels/*.parquet: noisy labels, for a condition saved:<file>")
+    if run.journal.exists():
+        say(console, "  search   optuna.journal (optuna-dashboard opens it)")
+
+
+def count_trials(trials: pa.Table) -> str:
+    """How many trainings of either phase there are, and how they ended."""
+    rows = trials.select(["phase", "state", "sampler"]).to_pylist()
+    searched = Counter(row["state"] for row in rows if row["phase"] == "search")
+    confirmed = Counter(row["state"] for row in rows if row["phase"] == "confirm")
+    parts = [f"{searched['complete']} finished trials"]
+    parts += [f"{searched[state]} {state}" for state in ("stopped", "failed") if searched[state]]
+    if n_random := sum(row["sampler"] == "random" for row in rows):
+        parts.append(f"{n_random} of them at random")
+    if confirmed:
+        parts.append(f"{confirmed['complete']} trainings to confirm")
+        parts += [f"{confirmed['failed']} of these failed"] if confirmed["failed"] else []
+    return ", ".join(parts)
