@@ -55,7 +55,7 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
             prepared, address = _prepared(spec)
             check_writable(results)
             provenance = collect_provenance(study, spec, prepared)
-            with _joined_ray(address, spec, prepared, termination) as slots:
+            with _joined_ray(address, spec, prepared, results, termination) as slots:
                 run = create_run(results, study, spec)
                 provenance |= {"run_id": run.run_id, "slots": slots}
                 write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
@@ -97,7 +97,7 @@ def _resume(run: RunFolder, spec: StudySpec, termination: Termination) -> int:
     prepared, address = _prepared(spec)
     check_same_data(run.provenance(), contents.events, prepared)
     save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
-    with _joined_ray(address, spec, prepared, termination) as slots:
+    with _joined_ray(address, spec, prepared, run.path, termination) as slots:
         return _train(run, spec, prepared, slots, earlier=contents.events)
 
 
@@ -121,8 +121,8 @@ def _status(text: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy, termination: Termination) -> Iterator[int]:
-    """Ray, for as long as the context lasts; the trials that can run at once."""
+def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy, folder: Path, termination: Termination) -> Iterator[int]:
+    """Ray, for as long as the context lasts; the trials that can run at once, whose checkpoints go below `folder`."""
     sys.stdout.flush()
     abandoned = False
     try:
