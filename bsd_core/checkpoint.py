@@ -80,7 +80,7 @@ def save_checkpoint(folder: Path, trainer: Trainer, *, extra: Mapping[str, Any] 
     content = {"version": _VERSION, "identity": trainer.identity, "state": trainer.state_dict(), "extra": dict(extra or {})}
     write_whole(path, lambda file: torch.save(content, file))
     files = _files(folder)
-    newer, kept = files[: files.index(path)], files[files.index(path) :]
+    newer, kept = [other for other in files if other > path], [other for other in files if other <= path]
     for other in [*newer, *kept[KEEP:]]:  # a newer one is a broken file that was passed over: this training has not been there yet
         other.unlink(missing_ok=True)
     return path

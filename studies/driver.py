@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -16,6 +15,7 @@ from studies.predictions import Prediction, write_predictions
 from studies.progress import StudyProgress, View
 from studies.screen import log
 from studies.search import Outcome, Suggestion, split_params
+from studies.unfinished import MAX_DEATHS, Unfinished
 
 
 class TrialSource(Protocol):
@@ -71,16 +71,17 @@ class StudyDriver:
         self._predictions, self._halving, self._timeout, self._forget = predictions, halving, timeout, forget
         self._suggestions: dict[str, Suggestion] = {}  # by Tune's id of the trial
         self._ends: dict[str, Event] = {}
-        self._deaths: Counter[str] = Counter()  # by our id: processes that a trial lost
         self._causes: dict[str, str] = {}  # by Tune's id: why a trial's process died
         self._began: dict[str, float] = {}  # by Tune's id, where trials are timed
         self._overdue: set[str] = set()  # Tune's ids
-        self._spent: dict[str, Event] = {}  # by our id: what a running trial has come to
+        self._unfinished = Unfinished()
+        self._said: set[str] = set()  # what is said once a run
 
-    def replay(self, events: list[Event]) -> None:
-        """Take in an earlier process's ledger."""
+    def replay(self, events: Iterable[Event]) -> None:
+        """Take in an earlier process's ledger, which may be read more than once."""
         for arm, outcome in self.source.replay(events):
             self._show_end(None, arm, outcome)
+        self._unfinished.replay(events)
         if self._halving is not None:
             self._halving.replay(events)
 
@@ -115,7 +116,7 @@ class StudyDriver:
         Returns:
             Whether the trial is to be stopped: its end is then in the ledger, or nothing more can be recorded.
         """
-        if self.problem is not None:
+        if self.problem is not None or tune_id in self._ends:  # Tune itself runs a trial again whose node was taken away
             return True
         try:
             stopped = self._take_in(tune_id, json.loads(message), predictions, sync=sync)
@@ -132,8 +133,7 @@ class StudyDriver:
             if event["event"] == "begin":
                 self._began[tune_id] = time.monotonic()
             elif event["event"] == "note":
-                self.ledger.append(event)
-                self.view.note(f"{suggestion.trial_id}: {event['text']}")
+                self._note(suggestion, event)
         if predictions and self._predictions is not None:
             write_predictions(self._predictions / f"{suggestion.trial_id}.parquet", predictions)
         if epochs:
@@ -141,7 +141,7 @@ class StudyDriver:
             rows = [{name: value for name, value in epoch.items() if name not in left_out} for epoch in epochs]
             self.ledger.append({"event": "epochs", "trial_id": suggestion.trial_id, "rows": rows}, sync=sync)
         for epoch in epochs:
-            self._spend(suggestion.trial_id, epoch)
+            self._unfinished.add(suggestion.trial_id, epoch)
             self.progress.epoch(suggestion.trial_id, epoch)
             if self._falls_behind(suggestion, epoch):
                 self._write_end(tune_id, suggestion, stopped_end(epoch))
@@ -151,12 +151,14 @@ class StudyDriver:
                 self._write_end(tune_id, suggestion, event)
         return False
 
-    def _spend(self, trial_id: str, epoch: Event) -> None:
-        """Keep count for a trial whose process will not come to tell."""
-        spent = self._spent.setdefault(trial_id, {"train_seconds": 0.0, "images_seen": 0})
-        spent |= {"epochs": epoch["epoch"], "total_epochs": epoch.get("epochs")}
-        spent["train_seconds"] += epoch["seconds"]
-        spent["images_seen"] += epoch["images_seen"]
+    def _note(self, suggestion: Suggestion, event: Event) -> None:
+        """Something that the user should read; what concerns the whole run is shown once, and names no trial."""
+        self.ledger.append(event)
+        if not event.get("of_run"):
+            self.view.note(f"{suggestion.trial_id}: {event['text']}")
+        elif event["text"] not in self._said:
+            self._said.add(event["text"])
+            self.view.note(event["text"])
 
     def _falls_behind(self, suggestion: Suggestion, epoch: Event) -> bool:
         """Whether it ends here; an audited trial runs on."""
@@ -201,7 +203,7 @@ class StudyDriver:
             self.problem = self.problem or error
             return
         end = self._ends.pop(tune_id)
-        self._spent.pop(suggestion.trial_id, None)
+        self._unfinished.forget(suggestion.trial_id)
         self._forget(suggestion.trial_id)
         outcome = self.source.finish(suggestion, end)
         self._show_end(suggestion.trial_id, suggestion.arm.name, outcome)
@@ -214,9 +216,8 @@ class StudyDriver:
         if self.problem is not None:
             return False
         # Tune itself retries nothing: it would not retry a process that dies between two trials, and the two would multiply.
-        self._deaths[suggestion.trial_id] += died
         why = f" ({cause})" if cause else ""
-        if died and not overdue and self._deaths[suggestion.trial_id] <= MAX_RETRIES:
+        if died and not overdue and self._unfinished.died(suggestion.trial_id):
             self.source.give_back(suggestion)
             self.progress.drop(suggestion.trial_id)
             self.view.note(f"{suggestion.trial_id}: its process died{why}; it is started again")
@@ -224,11 +225,11 @@ class StudyDriver:
         if overdue:
             reason = f"timed out: it had not ended after trial_timeout={self._timeout:g} seconds"
         elif died:
-            reason = f"the trial's process died or could not start, more often than it may{why}; see run.log"
+            reason = f"the trial's process died or could not start, {MAX_DEATHS + 1} times without getting further{why}; see run.log"
         else:
             reason = "the trial ended without a result; see run.log"
-        spent = _NO_RESULT | self._spent.get(suggestion.trial_id, {})
-        self._write_end(tune_id, suggestion, {"event": "end", "trial_id": suggestion.trial_id, **spent, "error": reason})
+        spent = self._unfinished.spent(suggestion.trial_id)
+        self._write_end(tune_id, suggestion, {"event": "end", "trial_id": suggestion.trial_id, **spent, **_NO_RESULT, "error": reason})
         return True
 
     def _show_end(self, trial_id: str | None, arm: str, outcome: Outcome) -> None:
@@ -279,5 +280,4 @@ def trial_task(suggestion: Suggestion) -> dict[str, Any]:
     }
 
 
-MAX_RETRIES: Final = 3  # of a trial whose process died; expected failures do not kill it
-_NO_RESULT: Event = {"state": "failed", "epochs": 0, "train_seconds": 0.0, "metrics": {}, "evaluations": [], "reliability": []}
+_NO_RESULT: Final[Event] = {"state": "failed", "metrics": {}, "evaluations": [], "reliability": []}

@@ -1,11 +1,13 @@
 """A process's own copy of the data, kept from trial to trial; no trial can change what another one trains on.
 
 Arrays in Ray's object store lie in memory that all processes of a machine share, and a tensor made of one can be written to, unseen. So a
-process copies them once. Its own later trials are protected by the counter that every tensor has of writes to it or to a view of it.
+process copies them once. Its own later trials are protected by check sums: the counter of writes that every tensor has would not see those
+through `.data` or NumPy.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,10 +34,10 @@ class OwnCopy:
     val_targets: Tensor
     given: dict[str, tuple[Tensor, Tensor]]
     shifted_rows: Tensor
-    _writes: dict[str, int] = field(default_factory=dict, init=False, repr=False)  # when it was made, by name
+    _sums: dict[str, int] = field(default_factory=dict, init=False, repr=False)  # when it was made, by name
 
     def __post_init__(self) -> None:
-        self._writes.update(self._counters())
+        self._sums.update(self._check_sums())
 
     @classmethod
     def of(cls, data: SearchData, device: torch.device) -> OwnCopy:
@@ -54,30 +56,30 @@ class OwnCopy:
         )
 
     def changed(self) -> list[str]:
-        """Names of what was written to since the copy was made; writes past torch (through NumPy, or `.data`) are not seen."""
-        return [name for name, count in self._counters().items() if count != self._writes[name]]
+        """Names of what is no longer as it was when the copy was made."""
+        return [name for name, check_sum in self._check_sums().items() if check_sum != self._sums[name]]
 
     def check_unchanged(self) -> None:
         """Refuse numbers from data that a training has changed.
 
         Raises:
-            DataError: something was written to.
+            DataError: it has.
         """
         if changed := self.changed():
             raise DataError(f"The training changed its data ({', '.join(changed)}), which no method may do.")
 
-    def _counters(self) -> dict[str, int]:
+    def _check_sums(self) -> dict[str, int]:
         named: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         for name, pair in self.given.items():
             named |= {f"labels of {split} in {name}": labels for split, labels in zip(("train", "val"), pair, strict=True)}
-        return {name: tensor._version for name, tensor in named.items()}
+        return {name: zlib.crc32(tensor.cpu().contiguous().numpy()) for name, tensor in named.items()}
 
 
 _copies: dict[tuple[str, str], OwnCopy] = {}
 
 
 def own_copy(data: SearchData, device: torch.device) -> OwnCopy:
-    """This process's copy, made once; made again if an earlier trial has written to it."""
+    """This process's copy, made once; made again if an earlier trial has changed it."""
     key = (data.fingerprint, str(device))
     copy = _copies.get(key)
     if copy is None or copy.changed():

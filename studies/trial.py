@@ -237,9 +237,9 @@ class _Sender:
             self._waiting.append({"event": "begin", "trial_id": trial_id})
             self._report(actor=ray.get_runtime_context().current_actor)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, of_run: bool = False) -> None:
         """Something that the user should read; it travels with the next event."""
-        self._waiting.append({"event": "note", "trial_id": self._trial_id, "text": text})
+        self._waiting.append({"event": "note", "trial_id": self._trial_id, "text": text, "of_run": of_run})
 
     def send(self, event: Event) -> None:
         """Pass an event on, now or soon."""

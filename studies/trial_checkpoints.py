@@ -6,11 +6,12 @@ They lie in a folder that every node can reach, one folder a trial, and are remo
 from __future__ import annotations
 
 import shutil
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bsd_core.checkpoint import Found, resume, save_checkpoint
 from bsd_core.errors import ConfigError, StorageError, one_line
@@ -30,6 +31,13 @@ class CheckpointPlan:
     seconds: float
 
 
+class Tell(Protocol):
+    """Takes a line for the user; `of_run`: it concerns all trials, so once is enough."""
+
+    def __call__(self, text: str, *, of_run: bool = False) -> object:
+        """The line, without the trial's name."""
+
+
 class TrialCheckpoints:
     """The checkpoints of one trial, in the process that trains it.
 
@@ -42,9 +50,7 @@ class TrialCheckpoints:
         before_save: is called before one is written.
     """
 
-    def __init__(
-        self, plan: CheckpointPlan, trial_id: str, *, tell: Callable[[str], object], before_save: Callable[[], object] = lambda: None
-    ) -> None:
+    def __init__(self, plan: CheckpointPlan, trial_id: str, *, tell: Tell, before_save: Callable[[], object] = lambda: None) -> None:
         self._folder, self._seconds, self._tell, self._before_save = Path(plan.place) / trial_id, plan.seconds, tell, before_save
         self._last = time.monotonic()
         self._failed = False
@@ -82,7 +88,9 @@ class TrialCheckpoints:
             save_checkpoint(self._folder, trainer, extra=extra)
         except StorageError as error:
             if not self._failed:
-                self._tell(f"no checkpoint: {one_line(error)}")
+                reason = getattr(error.__cause__, "strerror", None) or one_line(error)
+                place = f"{socket.gethostname()} cannot write to {self._folder.parent} ({one_line(ValueError(reason), limit=120)})"
+                self._tell(f"no checkpoints: {place}; a trial whose process dies will start again", of_run=True)
             self._failed = True
         self._last = time.monotonic()
 

@@ -40,9 +40,9 @@ class _Stateless:
 class ArmsSearcher(_Stateless, Searcher):  # type: ignore[misc]
     """Asks the driver for every trial and tells it every end."""
 
-    def __init__(self, driver: StudyDriver) -> None:
+    def __init__(self, driver: StudyDriver, actors: dict[str, Any]) -> None:
         super().__init__(metric=None, mode=None)
-        self._driver = driver
+        self._driver, self._actors = driver, actors
 
     def suggest(self, trial_id: str) -> Any:
         """The next configuration, None to wait, or FINISHED."""
@@ -51,6 +51,7 @@ class ArmsSearcher(_Stateless, Searcher):  # type: ignore[misc]
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """A trial is over."""
+        self._actors.pop(trial_id, None)
         self._driver.complete(trial_id, died=error)
 
     def set_search_properties(self, *args: Any, **kwargs: Any) -> bool:
@@ -71,9 +72,8 @@ class LedgerStopper(_Stateless, Stopper):  # type: ignore[misc]
     hangs cannot be asked.
     """
 
-    def __init__(self, driver: StudyDriver) -> None:
-        self._driver = driver
-        self._actors: dict[str, Any] = {}  # by Tune's id, where trials are timed
+    def __init__(self, driver: StudyDriver, actors: dict[str, Any]) -> None:
+        self._driver, self._actors = driver, actors
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take the events out of the result, so that Tune does not carry them along."""
@@ -155,10 +155,11 @@ def run_trials(
     data, test = _in_store(data, sent), None if test is None else _in_store(test, sent)
     resources = {"cpu": settings.cpus, **({"gpu": gpus} if gpus else {})}
     trainable = tune.with_resources(tune.with_parameters(run_trial, data=data, settings=settings, test=test), resources)
+    actors: dict[str, Any] = {}  # by Tune's id, of trials that are timed and run
     tuner = tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
-            search_alg=ArmsSearcher(driver),
+            search_alg=ArmsSearcher(driver, actors),
             scheduler=DeathNotes(driver),
             num_samples=-1,
             max_concurrent_trials=slots,
@@ -170,7 +171,7 @@ def run_trials(
             name="search" if test is None else "confirm",
             storage_path=str(folder.resolve()),
             verbose=0,
-            stop=LedgerStopper(driver),
+            stop=LedgerStopper(driver, actors),
         ),
     )
     tuner.fit()
