@@ -20,6 +20,7 @@ from bsd_core.models import Network, build_model, n_parameters
 from bsd_core.robustness.frost_textures import FrostTextures
 from bsd_core.robustness.official import OfficialCorruptions, official_folder
 from bsd_core.seeds import derive_seed
+from studies.network_size import check_network_fits
 from studies.noise import noise_of
 from studies.search import ArmSpace, split_params
 from studies.spec import Augment, StudySpec
@@ -228,6 +229,7 @@ def _try_model(spec: StudySpec, train: ImageSet) -> int:
             seed=seed,
         )
 
+    check_network_fits(lambda: new_network(0))
     network = new_network(0, spec.pretrained)
     try:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""results/<study>/<run_id>/ and everything's place in it."""
+"""results/<study>/<run_id>/ and everything's place in it. Results can also be in an object store: then the folder is a working copy."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError, StorageError, one_line, shown
 from bsd_core.whole_file import write_whole
+from studies.ledger import Ledger
+from studies.mirror import Mirror, working_copy
+from studies.remote_folder import RemoteFolder
+from studies.remote_runs import RUN_ID, known_studies, named_run, newest_run
+from studies.remote_uri import is_uri, open_remote
+from studies.screen import our_console, say
 from studies.spec import StudySpec
 from studies.study_file import STUDY_NAME, check_spec
-from studies.yaml_strict import dump_yaml, parse_yaml
+from studies.yaml_strict import dump_yaml, parse_yaml, read_yaml
 
 _MAPPINGS: Final = ("packages", "machine", "data", "test")  # in provenance.json
-_RUN_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,29 @@ class RunFolder:
     Attributes:
         study: name of the study, possibly with one `/`.
         path: results/<study>/<run_id>.
+        mirror: keeps it in step with an object store, where the results are; None where they are in `path` itself.
     """
 
     study: str
     path: Path
+    mirror: Mirror | None = field(default=None, compare=False)
+
+    @classmethod
+    def at(cls, study: str, place: Path | RemoteFolder) -> RunFolder:
+        """The run that is, or will be, there."""
+        if isinstance(place, Path):
+            return cls(study, place)
+        path = working_copy(place)
+        return cls(study, path, Mirror(place, path))
+
+    @property
+    def place(self) -> Path | str:
+        """Where its results are, as commands take it: `path`, or a URI."""
+        return self.path if self.mirror is None else self.mirror.remote.uri
+
+    def place_of(self, path: Path) -> Path | str:
+        """The same of one of its files."""
+        return path if self.mirror is None else (self.mirror.remote / path.relative_to(self.path).as_posix()).uri
 
     @property
     def run_id(self) -> str:
@@ -110,11 +133,7 @@ class RunFolder:
         Raises:
             ConfigError: it is missing, or no YAML.
         """
-        try:
-            text = self._study_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{self._study_file}: not readable ({one_line(error, limit=100)}).") from error
-        return parse_yaml(text, where=str(self._study_file))
+        return read_yaml(self._study_file, where=str(self._study_file))
 
     @property
     def _study_file(self) -> Path:
@@ -140,12 +159,39 @@ class RunFolder:
         Raises:
             ConfigError: another process is at work on it.
         """
+        busy = ConfigError(f"Run {self.run_id} of {self.study!r} is still at work in another process; wait for it.")
+        if self.mirror is not None:
+            with self.mirror.held(lambda: busy, lambda text: say(our_console(), text)):
+                yield
+            return
         with (self.path / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise ConfigError(f"Run {self.run_id} of {self.study!r} is still at work in another process; wait for it.") from None
+                raise busy from None
             yield
+
+    def open_ledger(self) -> Ledger:
+        """To append to, for the process that holds the run.
+
+        Raises:
+            StorageError: an object store does not answer.
+        """
+        return Ledger(self.ledger) if self.mirror is None else self.mirror.ledger()
+
+    def push(self, *, hurry: bool = False) -> None:
+        """Send what was written to where the results are, for the process that holds the run.
+
+        Args:
+            hurry: whether not to wait for an object store that does not answer.
+
+        Raises:
+            StorageError: it does not take them.
+        """
+        if self.mirror is not None:
+            if hurry:
+                self.mirror.hurry()
+            self.mirror.push()
 
 
 def typed_provenance(content: Any) -> dict[str, Any]:
@@ -155,7 +201,7 @@ def typed_provenance(content: Any) -> dict[str, Any]:
     return {name: value for name, value in content.items() if name not in _MAPPINGS or isinstance(value, dict)}
 
 
-def create_run(results: Path, study: str, spec: StudySpec) -> RunFolder:
+def create_run(results: Path | RemoteFolder, study: str, spec: StudySpec) -> RunFolder:
     """A new folder with the resolved study in it; `latest` points to it.
 
     Raises:
@@ -165,15 +211,19 @@ def create_run(results: Path, study: str, spec: StudySpec) -> RunFolder:
     if check_spec(parse_yaml(text, where="study.yaml"), where="study.yaml") != spec:  # before anything is made
         raise ConfigError("The study cannot be written down as YAML and read back; avoid odd characters in its texts.")
     token = hashlib.blake2b(f"{text}{os.getpid()}{time.time_ns()}".encode(), digest_size=3).hexdigest()
-    run = RunFolder(study, results / study / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token}")
+    run = RunFolder.at(study, results / study / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token}")
     try:
         run.path.mkdir(parents=True)
         write_atomically(run.path / "study.yaml", text.encode())
-        _point_latest(run)
+        if run.mirror is None:
+            _point_latest(run)
     except OSError as error:
         raise StorageError(
             f"Cannot write results in {str(run.path)!r}: {one_line(error, limit=120)}. Choose another RESULTS=dir."
         ) from error
+    if run.mirror is not None:
+        run.mirror.push()
+        run.mirror.remote.parent.put("latest", run.run_id.encode())
     return run
 
 
@@ -184,12 +234,15 @@ def _point_latest(run: RunFolder) -> None:
     temporary.replace(link)
 
 
-def check_writable(results: Path) -> None:
+def check_writable(results: Path | RemoteFolder) -> None:
     """Write a file where the results folder is, or would be made, and remove it; nothing else is made.
 
     Raises:
         StorageError: that fails.
     """
+    if isinstance(results, RemoteFolder):
+        results.check_writable()
+        return
     place = next((folder for folder in (results, *results.parents) if folder.exists()), results)
     try:
         with tempfile.TemporaryFile(dir=place) as file:
@@ -200,12 +253,30 @@ def check_writable(results: Path) -> None:
         ) from error
 
 
-def find_run(results: Path, name: str) -> RunFolder:
-    """The newest run of a study, or the run whose folder `name` is.
+def results_root(text: str) -> Path | RemoteFolder:
+    """Where results go, from what a user wrote: a folder or a URI.
+
+    Raises:
+        ConfigError: neither.
+        StorageError: an object store cannot be opened.
+    """
+    if is_uri(text):
+        return open_remote(text)
+    expanded = os.path.expanduser(text)
+    if expanded.startswith("~"):
+        raise ConfigError(f"No home folder for {shown(text)}. Write the results folder out, or ./~name for a folder of that name.")
+    return Path(os.path.abspath(expanded))
+
+
+def find_run(results: Path | RemoteFolder, name: str) -> RunFolder:
+    """The newest run of a study, or the run whose folder or URI `name` is; one in an object store is brought to its working copy.
 
     Raises:
         ConfigError: there is none.
+        StorageError: an object store cannot be read.
     """
+    if is_uri(name):
+        return _pulled(named_run(open_remote(name)), None)
     path = Path(os.path.expanduser(name))
     if os.path.isfile(path / "study.yaml"):
         path = path.resolve()
@@ -213,20 +284,33 @@ def find_run(results: Path, name: str) -> RunFolder:
     if name.endswith((".yaml", ".yml")):  # a study of the user's own, named as it was started
         name = path.stem
     if STUDY_NAME.fullmatch(name):
-        folder = results / name
-        latest = folder / "latest"
-        if (latest / "study.yaml").is_file():
-            return RunFolder(name, latest.resolve())
-        runs = sorted(run for run in folder.glob("*") if _RUN_ID.fullmatch(run.name)) if folder.is_dir() else []
-        if runs:
-            return RunFolder(name, runs[-1])
-    known = (
-        sorted({link.parent.relative_to(results).as_posix() for link in [*results.glob("*/latest"), *results.glob("*/*/latest")]})
-        if results.is_dir()
-        else []
-    )
+        if isinstance(results, RemoteFolder):
+            remote = newest_run(results / name)
+            if remote is not None:
+                return _pulled(remote, name)
+        else:
+            folder = results / name
+            latest = folder / "latest"
+            if (latest / "study.yaml").is_file():
+                return RunFolder(name, latest.resolve())
+            runs = sorted(run for run in folder.glob("*") if RUN_ID.fullmatch(run.name)) if folder.is_dir() else []
+            if runs:
+                return RunFolder(name, runs[-1])
+    known = known_studies(results) if isinstance(results, RemoteFolder) else _known_studies(results)
     have = f"There are runs of {', '.join(known)}." if known else "There are no runs yet; start one with: make study STUDY=label_noise."
     raise ConfigError(f"No run of {shown(name)} in {str(results)!r}. {have}")
+
+
+def _known_studies(results: Path) -> list[str]:
+    links = [*results.glob("*/latest"), *results.glob("*/*/latest")] if results.is_dir() else []
+    return sorted({link.parent.relative_to(results).as_posix() for link in links})
+
+
+def _pulled(remote: RemoteFolder, study: str | None) -> RunFolder:
+    path = working_copy(remote)
+    mirror = Mirror(remote, path)
+    mirror.pull()
+    return RunFolder(study or _study_of(path), path, mirror)
 
 
 def _study_of(path: Path) -> str:

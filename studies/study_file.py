@@ -17,7 +17,7 @@ from studies.recipe import RecipeFields
 from studies.shifts import Evaluate
 from studies.spec import Augment, StudySpec
 from studies.stopping_fields import Stopping
-from studies.yaml_strict import parse_yaml
+from studies.yaml_strict import parse_yaml, read_yaml
 
 STUDY_FOLDER: Final = Path(__file__).parent
 STUDY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}(/[a-z0-9][a-z0-9_-]{0,63})?")
@@ -58,11 +58,7 @@ def load_spec(path: Path, overrides: list[str]) -> StudySpec:
         ConfigError: anything wrong with either, in one line.
     """
     where = str(path.relative_to(STUDY_FOLDER.parent) if path.is_relative_to(STUDY_FOLDER) else path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: not readable as UTF-8 text ({one_line(error, limit=100)}).") from error
-    document = parse_yaml(text, where=where)
+    document = read_yaml(path, where=where)
     if not isinstance(document, dict):
         raise ConfigError(f"{where}: a study file is a mapping of fields, but this is {_kind(document)}.")
     _check_overrides(overrides)
@@ -140,16 +136,19 @@ def _field_names() -> list[str]:
     return [*StudySpec.model_fields, *nested, "fixed.<method>.<setting>"]
 
 
+_UNKNOWN: Final = ("extra_forbidden", "invalid_key")  # the second: no text at all
+
+
 def _first_problem(error: ValidationError) -> str:
     """The first of pydantic's complaints in our words; says how many more there are."""
     problems = error.errors()
     # Unknown fields first: a typo in a name explains the missing field that it was meant for.
-    problem = min(problems, key=lambda item: item["type"] != "extra_forbidden")
+    problem = min(problems, key=lambda item: item["type"] not in _UNKNOWN)
     place = ".".join(str(part) for part in problem["loc"] if not _is_union_tag(part))
     others = len({item["loc"][:1] for item in problems}) - 1
     more = f" (and {others} more)" if others else ""
     value = one_line(ValueError(repr(problem["input"])), limit=60)
-    if problem["type"] == "extra_forbidden":
+    if problem["type"] in _UNKNOWN:
         fields = _fields_of(problem["loc"][:-1])
         near = nearest(str(problem["loc"][-1]), fields)
         hint = f" Did you mean {near!r}?" if near else f" Known: {', '.join(sorted(fields))}."

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
 from bsd_core.errors import ConfigError, one_line, printable
 
+MAX_BYTES: Final = 65_536  # some forty times the longest study of ours; read in half a second
 _MAX_DEPTH = 20
 
 
 def _refusal(problem: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.constructor.ConstructorError(None, None, problem, mark)
+
+
+def _too_long(where: str) -> ConfigError:
+    return ConfigError(printable(f"{where}: longer than {MAX_BYTES:,} bytes, which no study is."))
 
 
 class _Loader(yaml.SafeLoader):
@@ -43,6 +49,8 @@ class _Loader(yaml.SafeLoader):
                 raise _refusal("a key must be a plain name", key.start_mark)
             if key.tag == "tag:yaml.org,2002:merge":
                 raise _refusal("merge keys (<<) are not allowed", key.start_mark)
+            if any("\ud800" <= character <= "\udfff" for character in key.value):
+                raise _refusal("a key must be valid Unicode", key.start_mark)
             if key.value in seen:
                 raise _refusal(f"the key {key.value!r} stands twice", key.start_mark)
             seen.add(key.value)
@@ -63,12 +71,31 @@ _Loader.add_implicit_resolver(
 )
 
 
+def read_yaml(path: Path, *, where: str) -> Any:
+    """The one document in a file of UTF-8 text.
+
+    Raises:
+        ConfigError: it cannot be read, or see `parse_yaml`.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        text = content.decode("utf-8") if len(content) <= MAX_BYTES else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(printable(f"{where}: not readable as UTF-8 text ({one_line(error, limit=100)}).")) from error
+    if text is None:
+        raise _too_long(where)
+    return parse_yaml(text, where=where)
+
+
 def parse_yaml(text: str, *, where: str) -> Any:
     """The one document in `text`.
 
     Raises:
-        ConfigError: a syntax error, an alias, a tag, a repeated key, nesting too deep; names `where` and the line.
+        ConfigError: a syntax error, an alias, a tag, a repeated key, nesting too deep, a text too long; names `where` and the line.
     """
+    if len(text) > MAX_BYTES:
+        raise _too_long(where)
     try:
         return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -45,7 +46,7 @@ def load_pretrained(network: Network, path: str | Path) -> None:
 
 
 def _read_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # as Path.is_file, but for names that no file can have
         raise DataError(f"There is no file of pretrained weights at '{path}'.")
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)

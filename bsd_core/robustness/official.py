@@ -54,7 +54,7 @@ def check_folder(folder: str | Path) -> Path:
         MissingDataError: there is none.
     """
     path = Path(os.path.abspath(os.path.expanduser(folder)))
-    if not path.is_dir():
+    if not os.path.isdir(path):
         raise MissingDataError(
             f"No folder {str(path)!r} of released corruptions. Unpack CIFAR-10-C.tar or CIFAR-100-C.tar there, or give its folder."
         )
@@ -149,7 +149,7 @@ class OfficialCorruptions:
 
     def _path(self, file: str) -> Path:
         path = self.folder / file
-        if not path.is_file():
+        if not os.path.isfile(path):
             have = f"There are {', '.join(self.names)}." if self.names else "There are no files of corruptions."
             raise MissingDataError(f"No {file!r} in {str(self.folder)!r}. {have} Unpack the released archive there, or leave it out.")
         return path

@@ -233,7 +233,7 @@ def test_an_enormous_name_gives_a_short_message() -> None:
         ("bsd\n", "but this is a text"),
         ("3\n", "but this is an? "),
         ("question: q\ntrials: [2\n", r"line \d: not valid YAML"),
-        ("question: q\nmethods: bsd\nconditions: none\ntrials: 1\nepochs: 1\n1: 2\n", "keys should be strings, but got 1"),
+        ("question: q\nmethods: bsd\nconditions: none\ntrials: 1\nepochs: 1\n1: 2\n", r"unknown field '1'\."),
     ],
 )
 def test_a_file_that_is_no_study_is_refused_by_name(text: str, problem: str, tmp_path: Path) -> None:

@@ -57,13 +57,19 @@ def test_dates_and_quoted_numbers_are_texts(text: str) -> None:
         ("a: 1\n---\nb: 2\n", 2, "another document"),
         ("a: 1\nb: " + "[" * 30 + "]" * 30, 2, "nested deeper than 20 levels"),
         ("a: " + "{a: " * 5000, 1, "nested deeper than 20 levels"),
-        ("a: " + "[" * 100_000, 1, "nested deeper than 20 levels"),
+        ("a: " + "[" * 60_000, 1, "nested deeper than 20 levels"),
     ],
 )
 def test_what_is_refused_names_the_file_and_the_line(text: str, line: int, problem: str) -> None:
     with pytest.raises(ConfigError, match=rf"^mine\.yaml, line {line}: not valid YAML: .*{problem}") as caught:
         parse(text)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_too_long_is_not_parsed() -> None:
+    assert parse("a: " + "b" * 65_000) == {"a": "b" * 65_000}
+    with pytest.raises(ConfigError, match=r"^mine\.yaml: longer than 65,536 bytes, which no study is\.$"):
+        parse("[" * 65_537)
 
 
 def test_twenty_levels_are_allowed() -> None:

@@ -8,6 +8,7 @@ The files are not part of this project (their licence is CC BY-NC 4.0).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -94,7 +95,7 @@ def _check_same_data(path: Path, stored: object, targets: Int64) -> None:
 
 def _read(path: Path, wanted: Collection[str]) -> Mapping[str, Any]:
     """What a file holds, by name; arrays are described, not read."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"No such file: {shown(path, limit=300)}.")
     if path.suffix.lower() not in (".npz", ".pt"):
         raise DataError(f"Human labels are read from .pt and .npz files, but got {shown(path, limit=300)}.")

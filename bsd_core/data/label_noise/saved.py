@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -139,7 +140,7 @@ def _read(path: Path) -> tuple[Any, NoiseRecord]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"No such file: {shown(path, limit=300)}.")
     try:
         table = pq.read_table(path, partitioning=None)  # or folders named like `split=a` would add columns

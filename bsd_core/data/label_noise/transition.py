@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ def load_transition_matrix(path: Path, n_classes: int) -> Float64:
     Raises:
         DataError: no such file, another ending, not numbers in K equal rows, or no transition matrix.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"No such file: {shown(path, limit=300)}.")
     if path.suffix.lower() not in _SUFFIXES:
         raise DataError(f"A confusion matrix is read from {', '.join(_SUFFIXES)}, but got {shown(path, limit=300)}.")

@@ -16,7 +16,7 @@ from bsd_core.data.sources.parquet import load_parquet
 from bsd_core.data.sources.source import Loader, Request, Source
 from bsd_core.data.sources.svhn import load_svhn
 from bsd_core.data.sources.torchvision_sets import torchvision_loader
-from bsd_core.errors import ConfigError, unknown_name
+from bsd_core.errors import BSDError, ConfigError, DataError, one_line, shown, unknown_name
 
 __all__ = ["PATH_SOURCES", "SOURCES", "Source", "check_name", "load_source"]
 
@@ -63,4 +63,10 @@ def load_source(name: str, *, data_dir: str | Path = "data", download: bool = Tr
         raise ConfigError(f"{kind} has images of one size; image_size={image_size} is for folders of images.")
     folder = Path(os.path.expanduser(data_dir))
     request = Request(name=name, path=path, data_dir=folder, download=download, image_size=image_size)
-    return SOURCES[name](request) if name in SOURCES else PATH_SOURCES[kind](request)
+    load = SOURCES[name] if name in SOURCES else PATH_SOURCES[kind]
+    try:
+        return load(request)
+    except BSDError:
+        raise
+    except OSError as error:  # a folder that may not be entered, a name that no file can have, a disk that fails
+        raise DataError(f"{shown(name)} cannot be read ({one_line(error, limit=160)}).") from error

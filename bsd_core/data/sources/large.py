@@ -101,7 +101,7 @@ def load_folder(request: Request) -> Source:
     if not request.path:
         raise DataError("folder: needs a path: dataset=folder:<folder with train/<class>/* and test/<class>/*>.")
     root = Path(os.path.expanduser(request.path))
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise MissingDataError(f"No such folder: {shown(root)}. Expected {{train/<class>/*, test/<class>/*}} or {{<class>/*}} in it.")
     listing = read_folder(root)
     return _load(request, listing, request.image_size or min(IMAGE_SIZE, _shorter_side(listing.train)))
@@ -112,7 +112,7 @@ def _find_root(request: Request, layout: Layout) -> Path:
     candidates = [request.data_dir / layout.folder, request.data_dir / request.name, request.data_dir]
 
     def absent(root: Path) -> list[str]:
-        return [name for name in layout.required if not (root / name).exists()]
+        return [name for name in layout.required if not os.path.exists(root / name)]
 
     best = min(candidates, key=lambda root: len(absent(root)))  # the first of equals
     if missing := absent(best):
