@@ -68,7 +68,7 @@ def trial_events(
     try:
         yield from _train_and_evaluate(task, settings, data, device, test, facts, spent, on_trainer, checkpoints)
     except Exception as error:
-        reason = f"diverged: {error}" if isinstance(error, DivergedError) else f"{type(error).__name__}: {error}"
+        reason = f"{kind}: {error}" if (kind := _expected(error)) else f"{type(error).__name__}: {error}"
         details = None if isinstance(error, DivergedError) else traceback.format_exc()
         spent["train_seconds"] = spent["train_seconds"] or time.perf_counter() - started
         end = {"event": "end", "state": "failed", "error": one_line(ValueError(reason)), "traceback": details}
@@ -183,6 +183,15 @@ def _train_and_evaluate(
         "reliability": measured.reliability,
         "predictions": measured.predictions,
     }
+
+
+def _expected(error: Exception) -> str | None:
+    """What can happen to any training, in words that tables can be searched for."""
+    if isinstance(error, DivergedError):
+        return "diverged"
+    # On a CPU, torch has no class of its own for it.
+    no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    return "out of memory" if no_memory else None
 
 
 def _device_name(device: torch.device) -> str:
