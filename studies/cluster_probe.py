@@ -96,6 +96,9 @@ def find_cluster(address: str) -> FoundCluster:
 
 
 def _check_form(address: str) -> None:
+    if "@" in address:  # what stands before it may be a password
+        given = shown(address.rpartition("@")[2])
+        raise ConfigError(f"RAY_ADDRESS takes auto or host:port, without a user; after the @ stands {given}. Correct it, {_INSTEAD}.")
     scheme, separator, rest = address.partition("://")
     if separator:
         head = f"{rest.partition(':')[0] or 'head'}:6379"

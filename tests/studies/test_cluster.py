@@ -1,15 +1,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 
 from bsd_core.errors import ConfigError
 from studies import cluster
-from studies.cluster import Node, connect, count_slots, local_node, quiet_environment, ray_address
+from studies.cluster import connect, count_slots, local_node, quiet_environment, ray_address
+from studies.nodes import Node
 from tests.studies._dummies import make_spec
+from tests.studies._processes import command_line, descendants
+from tests.studies._sockets import listening
 
 
 def slots(nodes: list[Node], **changes: Any) -> int:
@@ -65,7 +71,7 @@ def test_this_machine_has_the_processors_this_process_may_use() -> None:
     assert local_node().cpus == len(os.sched_getaffinity(0))
 
 
-@pytest.mark.parametrize(("value", "address"), [(None, None), ("", None), ("auto", "auto"), ("host:6379", "host:6379")])
+@pytest.mark.parametrize(("value", "address"), [(None, None), ("", None), ("local", None), ("auto", "auto"), ("host:6379", "host:6379")])
 def test_the_address_is_that_of_the_environment(value: str | None, address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     if value is not None:
@@ -80,7 +86,7 @@ def test_what_the_user_has_set_for_ray_stays(monkeypatch: pytest.MonkeyPatch) ->
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "localhost:1", "[::1]:1", "no-such-host.invalid:6379"])
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "localhost:1", "[::1]:1", "no-such-host.invalid:6379"])
 def test_an_address_where_nothing_answers_is_refused_at_once(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", address)
     started = time.monotonic()
@@ -91,23 +97,51 @@ def test_an_address_where_nothing_answers_is_refused_at_once(address: str, monke
     assert "\n" not in str(caught.value)
 
 
-def test_an_address_that_ray_cannot_use_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    def refuse(**settings: Any) -> None:
-        raise ConnectionError("first line\nsecond line")
-
-    monkeypatch.setattr(ray, "init", refuse)
-    with pytest.raises(ConfigError, match=r"No Ray cluster answers at RAY_ADDRESS='auto' \(first line second line\)"):
-        connect("auto", data_bytes=1)
-
-
 def test_a_local_ray_is_sized_to_machine_and_data_and_opens_no_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     asked: dict[str, Any] = {}
+    node = {"NodeName": "10.0.0.5", "NodeManagerAddress": "10.0.0.5", "NodeManagerHostname": "here", "NodeID": "ab"}
+    rows = [node | {"Alive": True, "Resources": {"CPU": 3.0}}, node | {"Alive": False, "Resources": {"CPU": 9.0}}]
     monkeypatch.setattr(ray, "init", lambda **settings: asked.update(settings))
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True, "Resources": {"CPU": 3.0}}, {"Alive": False, "Resources": {"CPU": 9.0}}])
-    assert connect(None, data_bytes=10**9) == [Node(3.0, 0.0)]
+    monkeypatch.setattr(ray, "nodes", lambda: rows)
+    assert connect(None, data_bytes=10**9) == [Node(3.0, 0.0, "ab", "here (10.0.0.5)")]
     assert (asked["address"], asked["include_dashboard"], asked["num_cpus"]) == ("local", False, int(cluster.local_node().cpus))
     assert asked["object_store_memory"] >= 2 * 10**9
+
+
+_LOCAL_RAY = """
+import sys
+from studies.cluster import connect
+connect(None, data_bytes=1)
+import ray
+print(ray.get([ray.remote(lambda: 1).remote() for _ in range(2)]), ray.get_runtime_context().gcs_address, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+def test_a_local_ray_listens_on_loopback_alone_and_is_nobody_elses() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with subprocess.Popen([sys.executable, "-c", _LOCAL_RAY], stdin=PIPE, stdout=PIPE, text=True, env=environment) as driver:
+        assert driver.stdout is not None
+        _, _, address = driver.stdout.readline().split()
+        servers = listening([driver.pid, *descendants(driver.pid)])
+        names = {command_line(pid).split()[0].rpartition("/")[2] for pid in servers.values()}
+        private = subprocess.run([sys.executable, "-c", _IS_PRIVATE, address], capture_output=True, text=True, timeout=60, check=True)
+        driver.communicate("", timeout=60)
+    assert {host for host, _ in servers} == {"127.0.0.1"}
+    assert driver.pid in servers.values()
+    assert {"gcs_server", "raylet"} <= names
+    assert any(name.startswith("ray::") for name in names)
+    assert private.stdout == "True\n"
+    assert driver.returncode == 0
+
+
+_IS_PRIVATE = """
+import sys
+from studies.cluster_probe import _ask
+from studies.loopback import on_loopback
+with on_loopback():
+    print(_ask(sys.argv[1], "there")[1])
+"""
