@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
 
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
 from bsd_core.robustness.corruptions import CORRUPTIONS
+from studies.arm_space import searched_settings
 from studies.ledger import Event
 from studies.search import Suggestion
 from studies.spec import StudySpec
@@ -116,15 +120,22 @@ def suggest_event(suggestion: Suggestion) -> Event:
     }
 
 
+def _draw(space: BaseDistribution, rng: random.Random) -> Any:
+    if isinstance(space, CategoricalDistribution):
+        return rng.choice(space.choices)
+    assert isinstance(space, FloatDistribution)
+    if space.log:
+        return math.exp(rng.uniform(math.log(space.low), math.log(space.high)))
+    return rng.uniform(space.low, space.high)
+
+
 def large_events(spec: StudySpec, *, batch: int = 10, corruptions: int = 0, severities: tuple[int, ...] = (3,)) -> Iterator[Event]:
     """The events of a whole search, settings at random, with `batch` epochs a message."""
     rng = random.Random(0)
     for number in range(spec.trials):
         for arm in spec.arms:
             trial_id = f"{arm.name.replace('/', '-')}-{number:04d}"
-            params = {"learning_rate": 10 ** rng.uniform(-3, 0), "weight_decay": 10 ** rng.uniform(-5, -2)}
-            if arm.method == "bsd":
-                params |= {"prior_strength": 10 * rng.random() + 1, "discount": rng.random(), "temperature": rng.random() + 0.5}
+            params = {name: _draw(space, rng) for name, space in searched_settings(spec, arm.method).items()}
             yield suggest_event(Suggestion(trial_id=trial_id, arm=arm, number=number, params=params, seed=number))
             rows = epoch_rows(spec.epochs, rng)
             yield from (
