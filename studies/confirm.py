@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from bsd_core.errors import DataError
 from studies.choose import choose_points
 from studies.confirm_fields import Confirm
-from studies.ledger import Event, own_temperature
+from studies.ledger import Event, ended_trials, own_temperature
 from studies.operating_points import Candidate, recommend
 from studies.search import Outcome, Suggestion
 from studies.spec import Arm, StudySpec
@@ -231,7 +231,7 @@ class ConfirmPhase:
 
     def replay(self, events: Iterable[Mapping[str, Any]]) -> list[tuple[str, Outcome]]:
         """Leave out what an earlier process finished: (arm, outcome) of it."""
-        ended = {event["trial_id"]: event for event in events if event["event"] == "end"}
+        ended = ended_trials(events)
         finished = [suggestion for suggestion in self._waiting if suggestion.trial_id in ended]
         self._waiting = deque(suggestion for suggestion in self._waiting if suggestion.trial_id not in ended)
         return [(suggestion.arm.name, self._count(suggestion, ended[suggestion.trial_id])) for suggestion in finished]

@@ -28,13 +28,19 @@ class Ledger:
 
     Args:
         path: created if missing; a half-written last line of an earlier process is cut off.
+
+    Raises:
+        StorageError: it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if path.exists():
-            _cut_half_line(path)
-        self._file = path.open("ab", buffering=0)
+        try:
+            if path.exists():
+                _mend_last_line(path)
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
 
     def append(self, event: Event, *, sync: bool = False) -> None:
         """Write one event; with `sync`, return only when it is on the disk.
@@ -68,7 +74,8 @@ def as_line(event: Mapping[str, Any]) -> bytes:
     return text.encode(errors="replace") + b"\n"  # half a surrogate pair, as file names can hold, is no UTF-8
 
 
-def _cut_half_line(path: Path) -> None:
+def _mend_last_line(path: Path) -> None:
+    """Cut off a last line that was only half written; one that lacks its newline alone has been read as an event, and gets it."""
     with path.open("rb+") as file:
         size = file.seek(0, os.SEEK_END)
         end = size
@@ -80,8 +87,13 @@ def _cut_half_line(path: Path) -> None:
                 end = start + newline + 1
                 break
             end = start
-        if end < size:
+        if end == size:
+            return
+        file.seek(end)
+        if _parsed(file.read()) is None:
             file.truncate(end)
+        else:
+            file.write(b"\n")
 
 
 @dataclass(frozen=True)
@@ -180,6 +192,20 @@ def parse_lines(lines: Iterable[bytes]) -> LedgerContents:
     """Events of JSON lines; a line that is no JSON object, or not what its kind of event must be, counts as broken."""
     reader = LedgerReader.of_lines(lines)
     return LedgerContents(list(reader), reader.broken_lines)
+
+
+def ended_trials(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The `end` event of every trial that has ended, by its id; the last word holds.
+
+    A trial whose `suggest` event could not be read is not known to the tables, so it has not ended: it is run again.
+    """
+    ended, suggested = dict[str, Mapping[str, Any]](), set[str]()
+    for event in events:
+        if event["event"] == "suggest":
+            suggested.add(event["trial_id"])
+        elif event["event"] == "end" and event["trial_id"] in suggested:
+            ended[event["trial_id"]] = event
+    return ended
 
 
 def own_temperature(end: Event) -> float | None:

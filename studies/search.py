@@ -23,6 +23,7 @@ from bsd_core.methods import get_method
 from bsd_core.seeds import derive_seed
 from search_spaces import SHARED, Settings, get_search_space
 from studies.arm_space import constant_settings, searched_settings
+from studies.ledger import ended_trials
 from studies.objectives import DIRECTIONS, Objectives
 from studies.spec import Arm, StudySpec
 from studies.trial_seeds import search_seed
@@ -158,15 +159,19 @@ class ArmSearch:
 
     def ask(self) -> Suggestion:
         """The next trial: one that was interrupted, else the next published point, else what Optuna suggests."""
-        if self._again:
-            number, params = self._again.popleft()
-            if number in self._parked:
-                self._open[number] = self._parked.pop(number)
-                return self._suggestion(number, params)
-            enqueued: Settings | None = {name: params[name] for name in self.space.searched}
-        else:
-            number, self.issued = self.issued, self.issued + 1
-            enqueued = self.space.published[number] if number < len(self.space.published) else None
+        if not self._again:
+            return self._ask_anew()
+        number, params = self._again.popleft()
+        if number in self._parked:
+            self._open[number] = self._parked.pop(number)
+            return self._suggestion(number, params)
+        return self._begin(number, {name: params[name] for name in self.space.searched})
+
+    def _ask_anew(self) -> Suggestion:
+        number, self.issued = self.issued, self.issued + 1
+        return self._begin(number, self.space.published[number] if number < len(self.space.published) else None)
+
+    def _begin(self, number: int, enqueued: Settings | None) -> Suggestion:
         if enqueued:
             self.study.enqueue_trial(dict(enqueued))
         self.study.sampler = self._sampler(derive_seed(self._seed, "sampler", self.arm.name, number) % 2**32)
@@ -215,6 +220,11 @@ class ArmSearch:
                 user_attrs=self._attributes(number),
             )
         )
+
+    def replay_unknown(self) -> None:
+        """Take in that a trial was handed out of which nothing can be read: what its history suggests again is run again."""
+        suggestion = self._ask_anew()
+        self.give_back(suggestion.number, suggestion.params)
 
     def _attributes(self, number: int) -> dict[str, Any]:
         """What the Optuna export says of a trial besides its settings and values."""
@@ -283,6 +293,8 @@ class StudySearch:
     def replay(self, events: Iterable[Mapping[str, Any]]) -> list[tuple[str, Outcome]]:
         """Take in a ledger: trials that ended count, in each arm's order; trials that did not will be handed out again, as they were.
 
+        A number that is missing in an arm is of a trial whose line could not be read; it is suggested again where it was.
+
         Returns:
             (arm, outcome) of the trials that ended.
 
@@ -290,14 +302,18 @@ class StudySearch:
             DataError: a trial is of an arm, or lacks a setting or an objective, of this study.
         """
         events = list(events)
-        ended = {event["trial_id"]: event for event in events if event["event"] == "end"}
+        ended = ended_trials(events)
         suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest" and event["phase"] == "search"}
         outcomes = []
         for trial_id, event in sorted(suggested.items(), key=lambda item: int(item[1]["trial_number"])):
             outcome = end_outcome(ended[trial_id], self.spec.targets) if trial_id in ended else None
-            if event["arm"] not in self.arms or not set(self.arms[event["arm"]].space.searched) <= set(event["params"]):
+            arm = self.arms.get(event["arm"])
+            missing = 0 if arm is None else event["trial_number"] - arm.issued
+            if arm is None or not set(arm.space.searched) <= set(event["params"]) or missing > len(events):
                 raise DataError(f"The ledger's trial {trial_id} does not belong to this study: was study.yaml changed? Start a new run.")
-            self.arms[event["arm"]].replay(event["trial_number"], event["params"], outcome)
+            for _ in range(missing):
+                arm.replay_unknown()
+            arm.replay(event["trial_number"], event["params"], outcome)
             if outcome is not None:
                 outcomes.append((event["arm"], outcome))
         return outcomes
