@@ -10,6 +10,7 @@ library versions and number of threads. On a GPU that also needs deterministic k
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
@@ -24,6 +25,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from bsd_core.archive import check_not_compressed
 from bsd_core.errors import ConfigError, one_line
 from bsd_core.train import Trainer
 from bsd_core.whole_file import write_whole
@@ -122,17 +124,7 @@ def load_checkpoint(folder: Path, *, identity: str) -> Found:
     Raises:
         ConfigError: the checkpoint is of another training (other recipe or labels); the first difference is named.
     """
-    broken = []
-    for path in _files(folder):
-        try:
-            saved = _read(path)
-        except _BROKEN as error:
-            broken.append(f"{path}: {one_line(error, limit=120)}")
-            continue
-        if saved["identity"] != identity:
-            raise ConfigError(f"{path} is of another training ({_difference(saved['identity'], identity)}). Use another folder.")
-        return Found(saved["state"], path, tuple(broken), saved["extra"])
-    return Found(None, None, tuple(broken))
+    return next(_newest_first(folder, identity))
 
 
 def resume(trainer: Trainer, folder: Path) -> Found:
@@ -143,10 +135,33 @@ def resume(trainer: Trainer, folder: Path) -> Found:
     """
     for left_over in folder.glob("step-*.pt.*.tmp"):  # of a process that was killed while it wrote
         left_over.unlink(missing_ok=True)
-    found = load_checkpoint(folder, identity=trainer.identity)
-    if found.state is not None:
-        trainer.load_state_dict(found.state)
+    before: dict[str, Any] | None = None
+    for found in _newest_first(folder, trainer.identity):
+        if found.state is None:
+            break
+        before = copy.deepcopy(trainer.state_dict()) if before is None else before
+        try:
+            trainer.load_state_dict(found.state)
+            break
+        except _BROKEN:  # whole, but not what we wrote; nothing of it may remain
+            trainer.load_state_dict(before)
     return found
+
+
+def _newest_first(folder: Path, identity: str) -> Iterator[Found]:
+    """Each whole checkpoint, newest first, then one without a state; a checkpoint that was given already counts as broken from then on."""
+    broken: list[str] = []
+    for path in _files(folder):
+        try:
+            saved = _read(path)
+        except _BROKEN as error:
+            broken.append(f"{path}: {one_line(error, limit=120)}")
+            continue
+        if saved["identity"] != identity:
+            raise ConfigError(f"{path} is of another training ({_difference(saved['identity'], identity)}). Use another folder.")
+        yield Found(saved["state"], path, tuple(broken), saved["extra"])
+        broken.append(f"{path}: its state is not one of this training")
+    yield Found(None, None, tuple(broken))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -156,6 +171,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    check_not_compressed(path)
     with zipfile.ZipFile(path) as archive:
         if (member := archive.testzip()) is not None:
             raise ValueError(f"damaged ({member})")
@@ -167,11 +183,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _difference(saved: str, wanted: str) -> str:
-    theirs, ours = _flat(json.loads(saved)), _flat(json.loads(wanted))
+    try:
+        theirs, ours = _flat(json.loads(saved)), _flat(json.loads(wanted))
+    except (ValueError, RecursionError):
+        return "it does not say of which"
     # What the user chose says more than what followed from it.
     for name in sorted(theirs.keys() | ours.keys(), key=lambda name: (name == "labels" or name.startswith("images"), name)):
         if theirs.get(name) != ours.get(name):
-            return f"{name} is {theirs.get(name)!r} there and {ours.get(name)!r} here"
+            return f"{name} is {theirs.get(name)!r:.80} there and {ours.get(name)!r:.80} here"
     return "a difference in its form"
 
 

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from bsd_core.errors import DataError, one_line
 from bsd_core.whole_file import write_whole
+from studies.parquet_file import read_parquet
 
 _KEY: Final = ("split", "shift", "name", "severity")
 
@@ -123,7 +124,7 @@ def read_predicted(path: Path) -> npt.NDArray[np.int64]:
         DataError: not such a file.
     """
     try:
-        column = pq.read_table(path, columns=["predicted"])["predicted"].cast(pa.int64())
+        column = read_parquet(path, ["predicted"])["predicted"].cast(pa.int64())
         if column.null_count:
             raise ValueError("a value is missing")
         return np.asarray(column.to_numpy())
@@ -140,6 +141,8 @@ def _pieces(file: pq.ParquetFile, group: int, only: tuple[str, str] | None) -> I
     if not wanted:
         return
     table = file.read_row_group(group, columns=["row", "target", "logits"])
+    if not (pa.types.is_fixed_size_list(table["logits"].type) and pa.types.is_float16(table["logits"].type.value_type)):
+        raise ValueError(f"logits are {table['logits'].type}")
     if any(table[name].null_count for name in ("row", "target", "logits")):
         raise ValueError("a value is missing")
     rows, targets = (table[name].cast(pa.int64()).to_numpy() for name in ("row", "target"))

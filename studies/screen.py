@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Final, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from studies.remote_folder import RemoteFolder
+
+# What steers a terminal instead of being shown: control characters, half surrogate pairs, and what turns the direction of writing.
+_STEERING: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+class _HarmlessConsole(Console):
+    """Shows a replacement character for each that would steer the terminal: texts may come from a stranger's study or ledger."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(_STEERING.sub("\ufffd", segment.text), segment.style)
 
 
 def our_console(file: TextIO | None = None) -> Console:
-    """A console that reads no markup and colours no numbers: names and messages are shown as they are."""
-    return Console(file=file, markup=False, highlight=False)
+    """A console that reads no markup, colours no numbers and obeys no escape sequences: names and messages are shown as they are."""
+    return _HarmlessConsole(file=file, markup=False, highlight=False, emoji=False)
 
 
 def say(console: Console, text: str) -> None:
@@ -58,6 +73,6 @@ def percent(fraction: float | None) -> str:
     return "-" if fraction is None else f"{100 * fraction:.1f}"
 
 
-def short_path(path: Path) -> str:
-    """Relative to here where that is shorter."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+def short_path(place: Path | RemoteFolder) -> str:
+    """Relative to here where that is shorter; of a folder in an object store, its URI."""
+    return str(place.relative_to(Path.cwd())) if isinstance(place, Path) and place.is_relative_to(Path.cwd()) else str(place)

@@ -21,6 +21,7 @@ from studies.ledger import MEASURED, Event, LedgerReader, own_temperature
 from studies.ledger_form import ROW_FORMS
 from studies.ledger_rows import cells
 from studies.pareto import non_dominated
+from studies.parquet_file import read_parquet
 from studies.robustness import ERROR_COLUMNS, ErrorGrids, add_corruption_errors, error_grids
 from studies.run_folder import RunFolder
 from studies.schemas import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS
@@ -171,17 +172,17 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
     """
     path = run.tables / f"{name}.parquet"
     if not path.is_file():
-        raise DataError(f"No table {str(path)!r}: tables are written when a run ends. Build them with: python -m studies front {run.path}")
+        raise DataError(f"No table {str(path)!r}: tables are written when a run ends. Build them with: python -m studies front {run.place}")
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
+        table = read_parquet(path)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable table ({one_line(error, limit=100)}).") from error
-    version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode()
+    version = (table.schema.metadata or {}).get(b"schema_version", b"none").decode(errors="replace")
     if version != SCHEMA_VERSION:
         writer = _writer(table.schema.metadata or {})
         raise DataError(
-            f"{path}: schema version {version}{writer}, but this program reads version {SCHEMA_VERSION}. Build the tables again from "
-            f"the run's ledger with: python -m studies front {run.path}"
+            f"{path}: schema version {version:.20}{writer}, but this program reads version {SCHEMA_VERSION}. Build the tables again from "
+            f"the run's ledger with: python -m studies front {run.place}"
         )
     return table
 
@@ -203,12 +204,12 @@ def _any_ended(run: RunFolder) -> bool:
 
 def no_trial_ended(run: RunFolder) -> DataError:
     """What to say of a run that has nothing to show yet."""
-    return DataError(f"No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}")
+    return DataError(f"No trial of {run.place} has ended; finish the run: python -m studies resume {run.place}")
 
 
 def _writer(metadata: Mapping[bytes, bytes]) -> str:
     """Which version of this program wrote a table, where it says so."""
     try:
         return f" (written by bsd-study {json.loads(metadata[b'provenance'])['packages']['bsd-study']})"
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return ""

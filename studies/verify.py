@@ -112,10 +112,10 @@ def _against_predictions(run: RunFolder, spec: StudySpec, tables: Tables) -> str
 def _statistics(run: RunFolder, spec: StudySpec, tables: Tables) -> str:
     subject = "statistics against the tables"
     if not run.statistics.exists():
-        return f"{subject}: not checked, {run.statistics.relative_to(run.path)} is not there; python -m studies report {run.path} writes it"
+        return f"{subject}: not checked, {run.statistics.relative_to(run.path)} is not there; python -m studies report {run.place} writes it"
     try:
         stored = json.loads(run.statistics.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{run.statistics}: not readable ({one_line(error, limit=100)}).") from error
     tally = Tally(TOLERANCE)
     check_leaves(run.statistics.name, stored, collect_statistics(tables, spec, run.predictions), tally)

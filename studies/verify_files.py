@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from bsd_core.errors import DataError, one_line
+from studies.parquet_file import read_parquet
 from studies.provenance import study_hash
 from studies.run_folder import RunFolder, typed_provenance
 from studies.spec import StudySpec
@@ -51,7 +51,7 @@ def table_provenance(table: pa.Table) -> dict[str, Any]:
     """What a table's file says of its run; empty where it says nothing that can be read."""
     try:
         found = json.loads((table.schema.metadata or {}).get(b"provenance", b"{}"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -68,7 +68,7 @@ def _check_labels(run: RunFolder, spec: StudySpec, tables: Tables, fingerprints:
         if not path.is_file():
             raise DifferenceError(f"labels, {path.name}: missing, but the study has condition {condition}")
         try:
-            labels = pq.read_table(path, columns=["split", "true_label", "given_label"])
+            labels = read_parquet(path, ["split", "true_label", "given_label"])
             train, val = (labels.filter(pc.equal(labels["split"], split)) for split in ("train", "val"))
             given = fingerprint(*(part["given_label"].to_numpy() for part in (train, val)))
             n_wrong = pc.sum(pc.not_equal(train["true_label"], train["given_label"])).as_py()

@@ -89,7 +89,7 @@ class MappedImages:
 
 def _map_pixels(path: Path) -> UInt8:
     try:
-        pixels: UInt8 = np.load(path, mmap_mode="r")
+        pixels: UInt8 = np.lib.format.open_memmap(path, mode="r")  # type: ignore[no-untyped-call,unused-ignore]
     except FileNotFoundError:
         raise DataError(
             f"The image cache {str(path)!r} is not on this machine. Load the data set here once, or keep data_dir on a shared disk."

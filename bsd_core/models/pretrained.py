@@ -10,6 +10,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from bsd_core.archive import check_not_compressed
 from bsd_core.errors import ConfigError, DataError, one_line
 from bsd_core.models.base import Network
 
@@ -49,6 +50,7 @@ def _read_state(path: Path) -> dict[str, Tensor]:
     if not os.path.isfile(path):  # as Path.is_file, but for names that no file can have
         raise DataError(f"There is no file of pretrained weights at '{path}'.")
     try:
+        check_not_compressed(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises whatever a foreign file makes it stumble over
         # Not torch's own words: they advise to read the file in a way that would execute what is in it.

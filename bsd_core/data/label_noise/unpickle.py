@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from bsd_core.archive import CompressedError, check_not_compressed
 from bsd_core.data.label_noise.stored import StoredArray
 from bsd_core.errors import shown
 
@@ -93,29 +93,18 @@ def torch_arrays(path: Path) -> dict[str, Any]:
         ValueError: it is damaged, no dictionary, or holds something that is no data; nothing in it has been executed.
     """
     try:
-        _check_not_compressed(path)
+        check_not_compressed(path)
         # torch warns of pickle protocols that it knows in part; what it does not know, it refuses.
         with warnings.catch_warnings(), torch.serialization.safe_globals(_STAND_INS):
             warnings.simplefilter("ignore")
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, _CompressedError):
+    except (OSError, CompressedError):
         raise
     except Exception as error:  # torch raises whatever a foreign file makes it stumble over
         raise ValueError(_reason(str(error))) from error
     if not isinstance(content, dict):
         raise ValueError(f"expected a dictionary of arrays, but it holds a {type(content).__name__}")
     return {str(name): _stored(value) for name, value in content.items()}
-
-
-class _CompressedError(ValueError):
-    """A small file could become a large one in memory."""
-
-
-def _check_not_compressed(path: Path) -> None:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-                raise _CompressedError("it is compressed, as torch.save's files never are")
 
 
 def _reason(error: str) -> str:
