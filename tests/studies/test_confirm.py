@@ -235,10 +235,12 @@ def test_a_training_whose_process_died_is_handed_out_again() -> None:
 
 def test_a_resumed_phase_trains_only_what_is_missing() -> None:
     spec = confirming(seeds=2, at_most=1)
+    handed_out = ("bsd-none-0000-confirm-0", "cross_entropy-symmetric_40-0000-confirm-1")
     events: list[Event] = [
-        make_suggest("bsd/none", 0, phase="confirm"),
+        *({**make_suggest("bsd/none", 0, phase="confirm"), "trial_id": trial_id} for trial_id in handed_out),
         confirmed_end("bsd-none-0000-confirm-0", 0.8),
         confirmed_end("cross_entropy-symmetric_40-0000-confirm-1", 0.6),
+        confirmed_end("bsd-none-0000-confirm-1", 0.7),  # its `suggest` could not be read, so tables would not know it
     ]
     phase = ConfirmPhase(spec, chosen_trials(spec))
     replayed = phase.replay(events)
