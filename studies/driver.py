@@ -186,9 +186,10 @@ class StudyDriver:
         self._overdue.update(late)
         return late
 
-    def died(self, tune_id: str, cause: str) -> None:
-        """Why the process of a trial is no more; comes before `complete`."""
+    def died(self, tune_id: str, cause: str, *, details: str = "") -> None:
+        """Why the process of a trial is no more, in a few words and, for the log, in all; comes before `complete`."""
         self._causes[tune_id] = cause
+        log(f"{self.trial_name(tune_id)}: its process died:\n{details}")
 
     def complete(self, tune_id: str, *, died: bool) -> None:
         """Tune is done with a trial; its end, if it had one, is in the ledger by now."""

@@ -100,7 +100,8 @@ class DeathNotes(_Stateless, FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         """A process is gone."""
-        self._driver.died(trial.trial_id, death_cause(_last_error(trial)))
+        text = _last_error(trial)
+        self._driver.died(trial.trial_id, death_cause(text), details=text)
 
 
 def _last_error(trial: Any) -> str:
@@ -114,6 +115,7 @@ def _last_error(trial: Any) -> str:
 _CAUSES: Final[Mapping[str, str]] = {
     r"(?i)low on memory|out of memory|OutOfMemory": "its node ran out of memory",
     r"(?i)\bnode .{0,80}(died|is dead|was terminated)|preempt": "its node died",
+    r"(?i)is unavailable|socket closed": "its node cannot be reached",
     r"(?i)worker .{0,20}(crashed|died)|SIGKILL|connection error code": "killed, or crashed",
 }
 
