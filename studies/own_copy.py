@@ -34,7 +34,7 @@ class OwnCopy:
     val_targets: Tensor
     given: dict[str, tuple[Tensor, Tensor]]
     shifted_rows: Tensor
-    _sums: dict[str, int] = field(default_factory=dict, init=False, repr=False)  # when it was made, by name
+    _sums: dict[str, tuple[int, torch.Size]] = field(default_factory=dict, init=False, repr=False)  # when it was made, by name
 
     def __post_init__(self) -> None:
         self._sums.update(self._check_sums())
@@ -68,11 +68,11 @@ class OwnCopy:
         if changed := self.changed():
             raise DataError(f"The training changed its data ({', '.join(changed)}), which no method may do.")
 
-    def _check_sums(self) -> dict[str, int]:
+    def _check_sums(self) -> dict[str, tuple[int, torch.Size]]:
         named: dict[str, Any] = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         for name, pair in self.given.items():
             named |= {f"labels of {split} in {name}": labels for split, labels in zip(("train", "val"), pair, strict=True)}
-        return {name: zlib.crc32(tensor.cpu().contiguous().numpy()) for name, tensor in named.items()}
+        return {name: (zlib.crc32(tensor.cpu().contiguous().numpy()), tensor.shape) for name, tensor in named.items()}
 
 
 _copies: dict[tuple[str, str], OwnCopy] = {}
