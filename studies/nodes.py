@@ -25,10 +25,9 @@ _SEEN_SECONDS: Final = 10  # until a file that a node has written is seen here; 
 OUR_PACKAGES: Final = ("bsd_core", "search_spaces", "studies")
 # What a trial imports, and the distribution that has it.
 PACKAGES: Final[Mapping[str, str]] = {
+    "PIL": "pillow",
     "numpy": "numpy",
-    "optuna": "optuna",
     "pyarrow": "pyarrow",
-    "pydantic": "pydantic",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
     "torch": "torch",
