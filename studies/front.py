@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich import box
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -112,19 +111,19 @@ def collect_front(trials: pa.Table, evaluations: pa.Table, *, arms: list[str] | 
             hypervolume=hypervolume(*columns(finished)),
         )
         conditions.setdefault(condition, []).append(front)
-    searched = pc.equal(evaluations["phase"], "search")
-    shown = evaluations.filter(searched).select(["trial_id", "split", "shift", "n"]).to_pylist()
-    clean = [row for row in shown if (row["split"], row["shift"]) == ("val", "clean")]
-    corrupted = [row for row in shown if row["shift"] == "corruption"]
+    columns_shown = (evaluations[name].to_pylist() for name in ("phase", "split", "shift", "trial_id", "n"))  # one pass, no row is made
+    shown = [(split, shift, trial_id, n) for phase, split, shift, trial_id, n in zip(*columns_shown, strict=True) if phase == "search"]
+    clean = [n for split, shift, _, n in shown if (split, shift) == ("val", "clean")]
+    corrupted = [(trial_id, n) for _, shift, trial_id, n in shown if shift == "corruption"]
     return FrontInfo(
         study=first["study"],
         dataset=first["dataset"],
         model=first["model"],
         validation_labels=first["validation_labels"],
         objectives=(accuracy, ece),
-        n_val=clean[0]["n"] if clean else 0,
-        n_shifted=corrupted[0]["n"] if corrupted else 0,
-        n_corruptions=sum(row["trial_id"] == corrupted[0]["trial_id"] for row in corrupted),
+        n_val=clean[0] if clean else 0,
+        n_shifted=corrupted[0][1] if corrupted else 0,
+        n_corruptions=sum(trial_id == corrupted[0][0] for trial_id, _ in corrupted),
         conditions=conditions,
     )
 

@@ -53,10 +53,24 @@ class Ledger:
         try:
             while rest:
                 rest = rest[self._file.write(rest) :]
-            if sync:
-                os.fsync(self._file.fileno())
         except OSError as error:
-            raise StorageError(f"Cannot write {str(self.path)!r}: {one_line(error, limit=120)}.") from error
+            raise self._not_written(error) from error
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Return when all events so far are on the disk.
+
+        Raises:
+            StorageError: they cannot be written.
+        """
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._not_written(error) from error
+
+    def _not_written(self, error: OSError) -> StorageError:
+        return StorageError(f"Cannot write {str(self.path)!r}: {one_line(error, limit=120)}.")
 
     def close(self) -> None:
         """No more events."""
@@ -121,7 +135,7 @@ class LedgerReader(Iterable[Event]):
             leave out, which are then empty, but not without what older ledgers tell there alone. `MEASURED` is all of these.
 
     Attributes:
-        broken_lines: lines that the last iteration found unreadable; of those that it left out unread, half of one at the end.
+        broken_lines: lines that the last iteration found unreadable; of kinds that it left out, only half a line at the end.
         n_bytes: that it read.
     """
 
@@ -144,8 +158,7 @@ class LedgerReader(Iterable[Event]):
             self.n_bytes += len(line)
             if not line.strip():
                 continue
-            if skipped and line.startswith(skipped):
-                self.broken_lines += not line.endswith(b"\n")
+            if skipped and line.startswith(skipped) and line.endswith(b"\n"):
                 continue
             event = _parsed(line)
             if event is None:

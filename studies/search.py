@@ -25,6 +25,7 @@ from search_spaces import SHARED, Settings, get_search_space
 from studies.arm_space import constant_settings, searched_settings
 from studies.ledger import ended_trials
 from studies.objectives import DIRECTIONS, Objectives
+from studies.search_memory import SearchMemory
 from studies.spec import Arm, StudySpec
 from studies.trial_seeds import search_seed
 
@@ -125,12 +126,16 @@ class ArmSearch:
     With early stopping `n_trials` full trainings are the arm's budget in epochs. Every epoch counts, those of failed trials too, and a
     trial is only begun if the arm can pay for all of its epochs; so arms end equal within one training. What an audited trial trains
     beyond its stop is not counted.
+
+    What a suggestion costs is bounded: it follows from the arm's newest 1,000 trials that ended, and from up to 100 older ones that no
+    trial beats (see `search_memory`); from all of them while there are no more.
     """
 
     def __init__(self, arm: Arm, spec: StudySpec) -> None:
         self.arm, self.n_trials, self._seed = arm, spec.trials, spec.seed
         self.space = ArmSpace.of(spec, arm.method)
-        self.study = optuna.create_study(study_name=arm.name, directions=list(DIRECTIONS))
+        self._memory = SearchMemory()
+        self.study = optuna.create_study(study_name=arm.name, directions=list(DIRECTIONS), storage=self._memory)
         self.issued = self.completed = self.failed = self.stopped = 0
         self.spent = Fraction(0)  # of the budget
         self._by_epochs = spec.stopping.kind != "none"
@@ -175,7 +180,8 @@ class ArmSearch:
         if enqueued:
             self.study.enqueue_trial(dict(enqueued))
         self.study.sampler = self._sampler(derive_seed(self._seed, "sampler", self.arm.name, number) % 2**32)
-        trial = self.study.ask(self.space.searched)
+        with self._memory.asking(self.study):
+            trial = self.study.ask(self.space.searched)
         for name, value in self._attributes(number).items():
             trial.set_user_attr(name, value)
         self._open[number] = trial.number
