@@ -6,18 +6,20 @@ Exit codes: 0 done, 1 the run failed (or its numbers differ), 2 the input is wro
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from bsd_core.errors import BSDError, ConfigError, printable, shown
-from studies.screen import our_console
+from studies.screen import our_console, say
+
+if TYPE_CHECKING:
+    from studies.run_folder import RunFolder
 
 app = typer.Typer(
     add_completion=False,
@@ -26,9 +28,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Which self-distillation method to trust: accuracy and calibration under label noise and corruption.",
 )
-Results = Annotated[str, typer.Option("--results", help="The results root.")]
+Results = Annotated[str, typer.Option("--results", help="The results root: a folder, or s3://bucket/folder.")]
 Name = Annotated[str, typer.Argument(help="A shipped study, or the path of a YAML file.")]
-Run = Annotated[str, typer.Argument(help="A study (its newest run), or the path of a run folder.")]
+Run = Annotated[str, typer.Argument(help="A study (its newest run), or the path or URI of a run folder.")]
 DataDir = Annotated[str, typer.Option("--data-dir", help="Where data sets lie.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value ..., e.g. trials=32 evaluate.severities=3,5", show_default=False)]
 
@@ -79,58 +81,61 @@ def run(name: Name, overrides: Overrides = None, results: Results = "results") -
     study, path = find_study(name)
     spec = load_spec(path, overrides or [])
     from studies.run import run_study
+    from studies.run_folder import results_root
 
-    _exit_with(lambda: run_study(study, spec, _local(results)))
+    _exit_with(lambda: run_study(study, spec, results_root(results)))
 
 
 @app.command()
 def resume(name: Run, results: Results = "results") -> None:
     """Finish a run that was interrupted."""
     from studies.run import resume_study
-    from studies.run_folder import find_run
+    from studies.run_folder import find_run, results_root
 
-    _exit_with(lambda: resume_study(find_run(_local(results), name)))
+    _exit_with(lambda: resume_study(find_run(results_root(results), name)))
 
 
 @app.command()
 def front(name: Run, results: Results = "results") -> None:
     """Print and draw the front of a study's newest run; works while it runs, too."""
     from studies.results import write_results
-    from studies.run_folder import find_run
+    from studies.run_folder import find_run, results_root
     from studies.shown import show_front, show_unchanged_front
     from studies.tables import no_trial_ended
 
-    run = find_run(_local(results), name)
+    run = find_run(results_root(results), name)
     if show_unchanged_front(run, our_console()):
         return
     tables = write_results(run)
     if tables is None:
         raise no_trial_ended(run)
     show_front(run, tables, our_console())
+    _share(run)
 
 
 @app.command()
 def report(name: Run, results: Results = "results") -> None:
     """Print everything that the tables of a study's newest run say, and write it to report/statistics.json."""
     from studies.report.terminal import print_report
-    from studies.run_folder import find_run
+    from studies.run_folder import find_run, results_root
     from studies.statistics.document import update_statistics
     from studies.tables import read_tables
     from studies.verify_form import require_form
 
-    run = find_run(_local(results), name)
+    run = find_run(results_root(results), name)
     tables = read_tables(run)
     require_form(run, tables)
-    print_report(our_console(), update_statistics(run, tables), run.path, opened=run.test_opened)
+    print_report(our_console(), update_statistics(run, tables), run.place, opened=run.test_opened)
+    _share(run)
 
 
 @app.command()
 def verify(name: Run, results: Results = "results") -> None:
     """Compute every number of a run again, as far as its files allow; exit code 1 and the first number that differs."""
-    from studies.run_folder import find_run
+    from studies.run_folder import find_run, results_root
     from studies.verify import verify_run
 
-    raise typer.Exit(verify_run(find_run(_local(results), name), our_console()))
+    raise typer.Exit(verify_run(find_run(results_root(results), name), our_console()))
 
 
 @app.command()
@@ -142,10 +147,10 @@ def retrain(
 ) -> None:
     """Train one trial again, outside Ray, and compare every number with those recorded; exit code 1 if one differs."""
     from studies.retrain import retrain as train_again
-    from studies.run_folder import find_run
+    from studies.run_folder import find_run, results_root
 
     file = None if save is None else Path(save).expanduser().absolute()
-    _exit_with(lambda: train_again(find_run(_local(results), name), trial, our_console(), save=file))
+    _exit_with(lambda: train_again(find_run(results_root(results), name), trial, our_console(), save=file))
 
 
 @app.command("compare-corruptions")
@@ -199,13 +204,10 @@ def _exit_with(work: Callable[[], int]) -> None:
     raise typer.Exit(code)
 
 
-def _local(results: str) -> Path:
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", results):
-        raise ConfigError(f"Results go to a folder of this machine; {shown(results)} is not one.")
-    expanded = os.path.expanduser(results)
-    if expanded.startswith("~"):
-        raise ConfigError(f"No home folder for {shown(results)}. Write the results folder out, or ./~name for a folder of that name.")
-    return Path(os.path.abspath(expanded))
+def _share(run: RunFolder) -> None:
+    """Send what a command has made of a run to where its results are, unless that would disturb anyone."""
+    if (reason := run.share()) is not None:
+        say(our_console(), f"Not sent to {run.place}: {reason}. The files are in {run.path}.")
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ from bsd_core.errors import ConfigError, one_line
 from studies.cluster_probe import ClusterSearch, FoundCluster
 from studies.loopback import LOOPBACK, on_loopback
 from studies.nodes import Node, check_packages, check_writes, inspect_here, inspect_nodes, our_folders
+from studies.remote_folder import RemoteFolder
+from studies.remote_nodes import check_store_writes
 from studies.spec import StudySpec
 
 # Read by Ray when it is imported. The measured reasons: the default 2 s for a stopped trial's thread can hang a study with reused
@@ -124,8 +126,8 @@ def connect(address: str | None, *, data_bytes: int, spec: StudySpec | None = No
     return _nodes()
 
 
-def check_nodes_write(folder: Path, spec: StudySpec, nodes: Sequence[Node]) -> None:
-    """Refuse a results folder that not all nodes share; see `nodes.check_writes`.
+def check_nodes_write(folder: Path | RemoteFolder, spec: StudySpec, nodes: Sequence[Node]) -> None:
+    """Refuse a results folder that not all nodes share; see `nodes.check_writes` and, of an object store, `remote_nodes`.
 
     Args:
         folder: absolute; need not exist.
@@ -136,7 +138,10 @@ def check_nodes_write(folder: Path, spec: StudySpec, nodes: Sequence[Node]) -> N
         ConfigError: names the nodes, and the way out.
         StorageError: this machine cannot write there.
     """
-    check_writes(folder, _with_room(spec, nodes))
+    if isinstance(folder, Path):
+        check_writes(folder, _with_room(spec, nodes))
+    else:
+        check_store_writes(folder, _with_room(spec, nodes))
 
 
 def _with_room(spec: StudySpec, nodes: Sequence[Node]) -> list[Node]:

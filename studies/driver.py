@@ -139,7 +139,9 @@ class StudyDriver:
         if epochs:
             left_out = ("event", "trial_id", "so_far")
             rows = [{name: value for name, value in epoch.items() if name not in left_out} for epoch in epochs]
-            self.ledger.append({"event": "epochs", "trial_id": suggestion.trial_id, "rows": rows}, sync=sync)
+            self.ledger.append({"event": "epochs", "trial_id": suggestion.trial_id, "rows": rows})
+        if sync:
+            self.ledger.sync()
         for epoch in epochs:
             self._unfinished.add(suggestion.trial_id, epoch)
             self.progress.epoch(suggestion.trial_id, epoch)

@@ -71,11 +71,11 @@ class Lease:
         self._renewing = threading.Lock()
 
     @contextlib.contextmanager
-    def held(self, tell: Callable[[str], object]) -> Iterator[None]:
+    def held(self, tell: Callable[[str], object] | None) -> Iterator[None]:
         """Hold it.
 
         Args:
-            tell: is given a line if that takes a while.
+            tell: is given a line if that takes a while; None not to wait whether the holder still lives.
 
         Raises:
             ConfigError: another process holds it, and lives.
@@ -109,7 +109,7 @@ class Lease:
         if self._lost:
             raise StorageError(f"{self._folder.uri}: another process has taken over this run, since nothing was heard of this one.")
 
-    def _await_free(self, tell: Callable[[str], object]) -> None:
+    def _await_free(self, tell: Callable[[str], object] | None) -> None:
         first, told = self._read()[0], False
         while True:
             content, holder = self._read()
@@ -121,6 +121,8 @@ class Lease:
             age = 0.0 if written is None else (self._folder.now() - written).total_seconds()
             if age > self._timing.free_after:
                 return
+            if tell is None:
+                raise _refusal(self._folder, holder)
             if not told:
                 host = "another machine" if holder is None else f"process {holder.pid} of {shown(holder.host)}"
                 tell(f"{host} held this run {age:.0f} s ago; waiting whether it still does, {self._timing.free_after - age:.0f} s at most.")

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bsd_core.errors import StorageError, one_line, shown
+from bsd_core.errors import ConfigError, StorageError, one_line, shown
 from studies.lease import NAME as LEASE
 from studies.lease import Lease
 from studies.ledger import Event
 from studies.remote_folder import RemoteFolder
-from studies.remote_ledger import RemoteLedger, pull_ledger
+from studies.remote_ledger import RemoteLedger, join_parts, pull_ledger
 
 LEDGER: Final = "ledger"  # folder of its parts
 _APART: Final = {LEDGER, "ledger.jsonl", "checkpoints", "ray", LEASE}  # not a file here and an object of the same name there
@@ -95,7 +95,7 @@ class Mirror:
         Raises:
             StorageError: the store cannot be read or written.
         """
-        return RemoteLedger(self.path / "ledger.jsonl", self.remote / LEDGER, self._before)
+        return RemoteLedger(self.path / "ledger.jsonl", self.remote / LEDGER, self._before, self._check)
 
     def push(self) -> None:
         """Make the store's files those of the working copy; its ledger is kept in step by itself.
@@ -104,9 +104,27 @@ class Mirror:
             StorageError: the store does not take them, or the run is no longer ours.
         """
         self._check()
-        there, here = self._files_there(), self._files_here()
-        self.remote.put_files(self.path, [name for name, n_bytes in here.items() if not (_once(name) and there.get(name) == n_bytes)])
-        self.remote.remove(there.keys() - here.keys())
+        self.remote.remove(self._push())
+
+    def share(self) -> str | None:
+        """Send what was made of a run that this process did not hold, unless that would disturb anyone.
+
+        Returns:
+            why it was not sent; None if it was.
+        """
+        impatient = Mirror(self.remote.impatient(), self.path)
+        try:
+            with self._alone() as work:
+                if work is None:
+                    return "the run is still at work"
+                with Lease(impatient.remote).held(None):
+                    ledger = (self.path / "ledger.jsonl").read_bytes()
+                    if not ledger.startswith(join_parts(impatient.remote / LEDGER, ledger).content):
+                        return "the run has gone on"
+                    impatient._push()
+        except (ConfigError, StorageError) as error:
+            return one_line(error)
+        return None
 
     def hurry(self) -> None:
         """Nobody waits for a store that is away any longer."""
@@ -114,7 +132,6 @@ class Mirror:
 
     def _before(self, event: Event) -> None:
         """A trial's predictions are in the store before its end is."""
-        self._check()
         name = f"{_PREDICTIONS}{event.get('trial_id')}.parquet"
         if event["event"] == "end" and (self.path / name).is_file():
             self.remote.put_files(self.path, [name])
@@ -125,6 +142,12 @@ class Mirror:
 
     def _let_go(self) -> None:
         self._lease = None
+
+    def _push(self) -> set[str]:
+        """Names of files that are there and not here."""
+        there, here = self._files_there(), self._files_here()
+        self.remote.put_files(self.path, [name for name, n_bytes in here.items() if not (_once(name) and there.get(name) == n_bytes)])
+        return there.keys() - here.keys()
 
     def _pull(self) -> None:
         there, here = self._files_there(), self._files_here()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from bsd_core.errors import ConfigError
 from studies.ledger import Event, own_temperature
+from studies.remote_folder import RemoteFolder
 from studies.search import split_params
 from studies.tally import same
 from studies.trial_data import TrialTask
@@ -66,13 +67,13 @@ class Recorded:
         )
 
 
-def recorded_trial(events: Sequence[Event], trial_id: str, *, run: Path) -> Recorded:
+def recorded_trial(events: Sequence[Event], trial_id: str, *, run: Path | RemoteFolder) -> Recorded:
     """All that a ledger says of a trial; of one that was interrupted and run again, the last word.
 
     Args:
         events: of the ledger.
         trial_id: of a trial that was suggested.
-        run: the run's folder, for the message.
+        run: where the run's results are, for the message.
 
     Raises:
         ConfigError: the trial has not ended.

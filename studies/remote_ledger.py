@@ -133,15 +133,16 @@ class RemoteLedger(Ledger):
     Args:
         path: the ledger on this machine, as `pull_ledger` left it.
         folder: of the parts.
-        before: is called with every synced event before it is sent: here what belongs to it is sent, or sending refused.
+        before: is called with every synced event before it is sent: here what belongs to it is sent.
+        check: is called before anything is sent: here sending can be refused.
 
     Raises:
         StorageError: the store cannot be read or written.
     """
 
-    def __init__(self, path: Path, folder: RemoteFolder, before: Callable[[Event], object]) -> None:
+    def __init__(self, path: Path, folder: RemoteFolder, before: Callable[[Event], object], check: Callable[[], object]) -> None:
         super().__init__(path)
-        self._folder, self._before = folder, before
+        self._folder, self._before, self._check = folder, before, check
         self._small: list[Part] = []  # that this process has written, in order and without a gap
         self._sent = 0
         try:
@@ -168,17 +169,28 @@ class RemoteLedger(Ledger):
         Raises:
             StorageError: the disk is full, or the store does not take it.
         """
-        super().append(event, sync=sync)
+        super().append(event)
         if sync:
             self._before(event)
-            self._send()
-            if len(self._small) >= JOINED_AT:
-                self._join()
+            self.sync()
+
+    def sync(self) -> None:
+        """Return when all events so far are on the disk and in the store.
+
+        Raises:
+            StorageError: see `append`.
+        """
+        super().sync()
+        self._check()
+        self._send()
+        if len(self._small) >= JOINED_AT:
+            self._join()
 
     def close(self) -> None:
         """No more events. What is not sent by then is nothing that anyone was told of."""
         super().close()
         with contextlib.suppress(StorageError):
+            self._check()
             self._send()
             self._join()
 

@@ -79,12 +79,12 @@ def retrain(run: RunFolder, name: str, console: Console, *, save: Path | None = 
         DataError: the ledger is missing, or the data are no longer those of the run.
     """
     if not run.ledger.exists() and (run.tables / "trials.parquet").exists():
-        raise DataError(f"{run.path} has no ledger.jsonl, which knows the settings of its trials to the last bit.")
+        raise DataError(f"{run.place} has no ledger.jsonl, which knows the settings of its trials to the last bit.")
     spec, events = run.spec(), read_ledger(run.ledger).events
     if not any(event["event"] == "end" for event in events):
         raise no_trial_ended(run)
     names = find_trials(run, spec, events, name)
-    trials = [recorded_trial(events, trial_id, run=run.path) for trial_id in names]
+    trials = [recorded_trial(events, trial_id, run=run.place) for trial_id in names]
     if save is not None:
         if len(trials) > 1:
             raise ConfigError(f"--save is for one trial, but {name} means {', '.join(names)}. Name one of them.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shlex
 import sys
 import traceback
@@ -30,6 +29,7 @@ from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.prepare_confirm import prepare_confirm
 from studies.progress import StudyProgress, make_view
 from studies.provenance import check_same_data, collect_provenance
+from studies.remote_folder import RemoteFolder
 from studies.results import write_results
 from studies.run_folder import RunFolder, check_writable, create_run, write_atomically
 from studies.screen import log, only_our_console, our_console, say, short_path
@@ -43,7 +43,7 @@ from studies.tune_state import clear_tune_state
 DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
 
 
-def run_study(study: str, spec: StudySpec, results: Path) -> int:
+def run_study(study: str, spec: StudySpec, results: Path | RemoteFolder) -> int:
     """Run a study in a new folder; the exit code.
 
     Raises:
@@ -52,8 +52,8 @@ def run_study(study: str, spec: StudySpec, results: Path) -> int:
     run: RunFolder | None = None
     with termination_as_interrupt() as termination:
         try:
-            prepared, address = _prepared(spec)
             check_writable(results)
+            prepared, address = _prepared(spec)
             provenance = collect_provenance(study, spec, prepared)
             with _joined_ray(address, spec, prepared, results, termination) as slots:
                 run = create_run(results, study, spec)
@@ -97,8 +97,13 @@ def _resume(run: RunFolder, spec: StudySpec, termination: Termination) -> int:
     prepared, address = _prepared(spec)
     check_same_data(run.provenance(), contents.events, prepared)
     save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
-    with _joined_ray(address, spec, prepared, run.path, termination) as slots:
-        return _train(run, spec, prepared, slots, earlier=contents.events)
+    with _joined_ray(address, spec, prepared, run.place, termination) as slots:
+        return _train(run, spec, prepared, slots, earlier=_with_epochs(run))
+
+
+def _with_epochs(run: RunFolder) -> LedgerReader:
+    """What the driver takes in of the ledger: an event at a time, since its epochs may be too many to be held at once."""
+    return LedgerReader(run.ledger, without=("evaluations", "reliability"))
 
 
 def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
@@ -121,15 +126,17 @@ def _status(text: str) -> AbstractContextManager[object]:
 
 
 @contextmanager
-def _joined_ray(address: str | None, spec: StudySpec, prepared: PreparedStudy, folder: Path, termination: Termination) -> Iterator[int]:
-    """Ray, for as long as the context lasts; the trials that can run at once, whose checkpoints go below `folder`."""
+def _joined_ray(
+    address: str | None, spec: StudySpec, prepared: PreparedStudy, place: Path | RemoteFolder, termination: Termination
+) -> Iterator[int]:
+    """Ray, for as long as the context lasts; the trials that can run at once, whose checkpoints go below `place`."""
     sys.stdout.flush()
     abandoned = False
     try:
         with _status("starting Ray" if address is None else f"joining Ray at {address}"), termination.kept_from_ray():
             nodes = cluster.connect(address, data_bytes=2 * prepared.n_bytes, spec=spec)  # search and confirm phase
             if address is not None and spec.checkpoint_seconds is not None:
-                cluster.check_nodes_write(folder, spec, nodes)
+                cluster.check_nodes_write(place, spec, nodes)
         yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
     except KeyboardInterrupt:
         # Nobody waits for Ray, which may have been ended, too, and would be waited for; a local one ends with this process anyway.
@@ -150,7 +157,7 @@ def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int,
     confirm: ConfirmPhase | None = None
     problem: Exception | None = None
     interruption: KeyboardInterrupt | None = None
-    ledger = Ledger(run.ledger)
+    ledger = run.open_ledger()
     with only_our_console(run.log) as console:
         trainings = _Trainings(run, spec, ledger, slots, console)
         try:
@@ -206,7 +213,7 @@ class _Trainings:
         title = f"{self.run.study}, confirmed on test"
         progress = StudyProgress(title, phase.wanted, epochs=self.spec.epochs, slots=self.slots, points="test")
         notes = _few_points(self.spec, earlier)
-        self._run(phase, progress, earlier, data=ready.data, settings=ready.settings, test=ready.test, notes=notes)
+        self._run(phase, progress, _with_epochs(self.run), data=ready.data, settings=ready.settings, test=ready.test, notes=notes)
         return phase
 
     def _run(
@@ -223,7 +230,7 @@ class _Trainings:
         from studies.tune import run_trials
 
         view = make_view(progress, self.console)
-        place, every, timeout = str(self.run.checkpoints), self.spec.checkpoint_seconds, self.spec.trial_timeout
+        place, every, timeout = str(self.run.place / self.run.checkpoints.name), self.spec.checkpoint_seconds, self.spec.trial_timeout
         driver = StudyDriver(
             source,
             self.ledger,
@@ -299,7 +306,8 @@ def _conclude(
         if finished and tables is not None:
             show_front(run, tables, console)
         elif tables is not None:  # the last line is what matters now; `front` shows the rest
-            say(console, f"{count_trials(tables.trials)}, in {short_path(run.path)}")
+            say(console, f"{count_trials(tables.trials)}, in {short_path(run.place)}")
+        run.push(hurry=interruption is not None)
     except (DataError, OSError) as error:
         problem = problem or error
     if interruption is not None:
@@ -332,7 +340,7 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 
 def _resume_command(run: RunFolder) -> str:
-    return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.path))}"
+    return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.place))}"
 
 
 def _say_interrupted(console: Console, run: RunFolder | None, termination: Termination) -> int:

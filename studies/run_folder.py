@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from bsd_core.errors import ConfigError, StorageError, one_line, shown
 from bsd_core.whole_file import write_whole
 from studies.ledger import Ledger
 from studies.mirror import Mirror, working_copy
+from studies.own_files import check_no_links
 from studies.remote_folder import RemoteFolder
 from studies.remote_runs import RUN_ID, known_studies, named_run, newest_run
 from studies.remote_uri import is_uri, open_remote
@@ -53,13 +55,9 @@ class RunFolder:
         return cls(study, path, Mirror(place, path))
 
     @property
-    def place(self) -> Path | str:
-        """Where its results are, as commands take it: `path`, or a URI."""
-        return self.path if self.mirror is None else self.mirror.remote.uri
-
-    def place_of(self, path: Path) -> Path | str:
-        """The same of one of its files."""
-        return path if self.mirror is None else (self.mirror.remote / path.relative_to(self.path).as_posix()).uri
+    def place(self) -> Path | RemoteFolder:
+        """Where its results are; as text, what commands take: `path`, or a URI."""
+        return self.path if self.mirror is None else self.mirror.remote
 
     @property
     def run_id(self) -> str:
@@ -143,7 +141,7 @@ class RunFolder:
         """What made this run; empty if it never got that far, and without parts that are not what they should be."""
         try:
             return typed_provenance(json.loads((self.path / "provenance.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
 
     @property
@@ -178,6 +176,10 @@ class RunFolder:
             StorageError: an object store does not answer.
         """
         return Ledger(self.ledger) if self.mirror is None else self.mirror.ledger()
+
+    def share(self) -> str | None:
+        """The same for a process that does not hold the run; if that would disturb anyone, the reason why nothing was sent."""
+        return None if self.mirror is None else self.mirror.share()
 
     def push(self, *, hurry: bool = False) -> None:
         """Send what was written to where the results are, for the process that holds the run.
@@ -260,7 +262,7 @@ def results_root(text: str) -> Path | RemoteFolder:
         ConfigError: neither.
         StorageError: an object store cannot be opened.
     """
-    if is_uri(text):
+    if is_uri(text) or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text):
         return open_remote(text)
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):
@@ -272,9 +274,15 @@ def find_run(results: Path | RemoteFolder, name: str) -> RunFolder:
     """The newest run of a study, or the run whose folder or URI `name` is; one in an object store is brought to its working copy.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or links in it lead elsewhere.
         StorageError: an object store cannot be read.
     """
+    run = _find_run(results, name)
+    check_no_links(run.path)
+    return run
+
+
+def _find_run(results: Path | RemoteFolder, name: str) -> RunFolder:
     if is_uri(name):
         return _pulled(named_run(open_remote(name)), None)
     path = Path(os.path.expanduser(name))

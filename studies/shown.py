@@ -126,10 +126,10 @@ def _print(run: RunFolder, shown: _Shown, console: Console) -> None:
     if robustness:
         console.print(render_robustness(robustness))
         console.print()
-    print_summary(console, shown.document, run.path, opened=run.test_opened)
-    say(console, f"{count_trials(shown.trials)}, in {short_path(run.path)}")
+    print_summary(console, shown.document, run.place, opened=run.test_opened)
+    say(console, f"{count_trials(shown.trials)}, in {short_path(run.place)}")
     say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
-    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.path))}"
+    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.place))}"
     say(console, f"  numbers  report/statistics.json; all of them on the screen: {command}")
     if shown.info.n_points:
         say(console, "  figures  " + "  ".join(name for name in _MADE if "figures" in name))

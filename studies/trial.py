@@ -23,7 +23,7 @@ from bsd_core.models import n_parameters
 from bsd_core.train import Recipe, Trainer
 from studies.measure import Measured, measure_test, measure_val
 from studies.own_copy import own_copy
-from studies.trial_checkpoints import TrialCheckpoints
+from studies.trial_checkpoints import TrialCheckpoints, checkpoints_of
 from studies.trial_data import SearchData, TestData, TrialSettings, TrialTask, fingerprint
 
 Event = dict[str, Any]
@@ -213,9 +213,11 @@ def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettin
     sender = _Sender(task.trial_id, every=settings.report_seconds, timed=settings.timed)
     checkpoints = None
     if settings.checkpoints is not None:
-        checkpoints = TrialCheckpoints(settings.checkpoints, task.trial_id, tell=sender.note, before_save=sender.flush)
+        checkpoints = checkpoints_of(settings.checkpoints, task.trial_id, tell=sender.note, before_save=sender.flush)
     for event in trial_events(task, settings, fetched(data), device, None if test is None else fetched(test), checkpoints=checkpoints):
         sender.send(event)
+    if checkpoints is not None:
+        checkpoints.forget()
 
 
 Shared = TypeVar("Shared", SearchData, TestData)
@@ -259,8 +261,7 @@ class _Sender:
 
     def flush(self) -> None:
         """Before a checkpoint: a training that goes on from there does not tell again of the epochs before it."""
-        if self._waiting:
-            self._report(sync=True)
+        self._report(sync=True)
 
     def _report(self, **beside: Any) -> None:
         from ray import tune

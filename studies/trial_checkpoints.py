@@ -1,6 +1,7 @@
 """A trial's checkpoints: where its training goes on when its process, its node or the driver has died.
 
-They lie in a folder that every node can reach, one folder a trial, and are removed once the trial's end is in the ledger.
+They lie in a folder that every node can reach, one folder a trial, and are removed once the trial's end is in the ledger. The folder can be
+in an object store: see `remote_checkpoints`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, Protocol
 from bsd_core.checkpoint import Found, resume, save_checkpoint
 from bsd_core.errors import ConfigError, StorageError, one_line
 from bsd_core.train import Trainer
+from studies.remote_uri import is_uri
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,7 @@ class CheckpointPlan:
     """Where and how often.
 
     Attributes:
-        place: folder of all trials' checkpoints, the same on every node.
+        place: folder of all trials' checkpoints, the same on every node; or a URI.
         seconds: between two of a trial; a training that is shorter writes none.
     """
 
@@ -51,7 +53,8 @@ class TrialCheckpoints:
     """
 
     def __init__(self, plan: CheckpointPlan, trial_id: str, *, tell: Tell, before_save: Callable[[], object] = lambda: None) -> None:
-        self._folder, self._seconds, self._tell, self._before_save = Path(plan.place) / trial_id, plan.seconds, tell, before_save
+        self._place, self._trial_id, self._seconds = plan.place, trial_id, plan.seconds
+        self._tell, self._before_save = tell, before_save
         self._last = time.monotonic()
         self._failed = False
 
@@ -62,7 +65,7 @@ class TrialCheckpoints:
             what was saved beside it; empty if the training begins.
         """
         try:
-            found = resume(trainer, self._folder)
+            found = self._resume(trainer)
         except (ConfigError, OSError) as error:
             self._tell(f"its checkpoint cannot be used ({one_line(error)}); it starts from the beginning")
             return {}
@@ -85,14 +88,33 @@ class TrialCheckpoints:
         """Write one more; a training that will not be able to resume is no reason to end it now."""
         self._before_save()
         try:
-            save_checkpoint(self._folder, trainer, extra=extra)
+            self._write(trainer, extra)
         except StorageError as error:
             if not self._failed:
                 reason = getattr(error.__cause__, "strerror", None) or one_line(error)
-                place = f"{socket.gethostname()} cannot write to {self._folder.parent} ({one_line(ValueError(reason), limit=120)})"
+                place = f"{socket.gethostname()} cannot write to {self._place} ({one_line(ValueError(reason), limit=120)})"
                 self._tell(f"no checkpoints: {place}; a trial whose process dies will start again", of_run=True)
             self._failed = True
         self._last = time.monotonic()
+
+    def forget(self) -> None:
+        """The trial's end is in the ledger. In a folder, the driver sees to it: see `remove_checkpoints`."""
+
+    def _resume(self, trainer: Trainer) -> Found:
+        return resume(trainer, Path(self._place) / self._trial_id)
+
+    def _write(self, trainer: Trainer, extra: Mapping[str, Any]) -> None:
+        save_checkpoint(Path(self._place) / self._trial_id, trainer, extra=extra)
+
+
+def checkpoints_of(
+    plan: CheckpointPlan, trial_id: str, *, tell: Tell, before_save: Callable[[], object] = lambda: None
+) -> TrialCheckpoints:
+    """Those of a trial, wherever they lie; see `TrialCheckpoints`."""
+    from studies.remote_checkpoints import RemoteTrialCheckpoints
+
+    kind = RemoteTrialCheckpoints if is_uri(plan.place) else TrialCheckpoints
+    return kind(plan, trial_id, tell=tell, before_save=before_save)
 
 
 def _resumed(trainer: Trainer, found: Found) -> str:
@@ -103,10 +125,16 @@ def _resumed(trainer: Trainer, found: Found) -> str:
 
 
 def remove_checkpoints(place: str, trial_id: str) -> None:
-    """Those of a trial that has ended; what cannot be removed stays."""
-    shutil.rmtree(Path(place) / trial_id, ignore_errors=True)
+    """Those of a trial that has ended; what cannot be removed stays. In an object store, the trial itself has removed them."""
+    if not is_uri(place):
+        shutil.rmtree(Path(place) / trial_id, ignore_errors=True)
 
 
 def remove_all_checkpoints(place: str) -> None:
     """Of a phase that is done."""
+    if is_uri(place):
+        from studies.remote_checkpoints import remove_remote_checkpoints
+
+        remove_remote_checkpoints(place)
+        return
     shutil.rmtree(place, ignore_errors=True)

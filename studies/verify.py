@@ -112,7 +112,8 @@ def _against_predictions(run: RunFolder, spec: StudySpec, tables: Tables) -> str
 def _statistics(run: RunFolder, spec: StudySpec, tables: Tables) -> str:
     subject = "statistics against the tables"
     if not run.statistics.exists():
-        return f"{subject}: not checked, {run.statistics.relative_to(run.path)} is not there; python -m studies report {run.place} writes it"
+        name = run.statistics.relative_to(run.path)
+        return f"{subject}: not checked, {name} is not there; python -m studies report {run.place} writes it"
     try:
         stored = json.loads(run.statistics.read_bytes())
     except (OSError, ValueError, RecursionError) as error:

@@ -62,7 +62,7 @@ def require_form(run: RunFolder, tables: Tables) -> None:
         check_form(tables, run.spec())
     except DifferenceError as difference:
         raise DataError(
-            f"The tables of {run.path} were edited: {difference}. Build them again: python -m studies front {run.path}"
+            f"The tables of {run.place} were edited: {difference}. Build them again: python -m studies front {run.place}"
         ) from None
 
 

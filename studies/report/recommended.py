@@ -13,18 +13,19 @@ from rich.padding import Padding
 from rich.text import Text
 
 from studies.front import UNEQUAL
+from studies.remote_folder import RemoteFolder
 from studies.report.confirmed import plain_table, with_interval
 from studies.screen import say, short_path
 
 Numbers = Mapping[str, Any]  # parts of the document
 
 
-def retrain_command(run: Path, trial_id: str) -> str:
+def retrain_command(run: Path | RemoteFolder, trial_id: str) -> str:
     """What to type to train a trial again."""
     return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies retrain {shlex.quote(short_path(run))} {shlex.quote(trial_id)}"
 
 
-def print_operating_points(console: Console, document: Numbers, run: Path) -> None:
+def print_operating_points(console: Console, document: Numbers, run: Path | RemoteFolder) -> None:
     """The operating points by condition, each with its command on a line of its own, unbroken so that it can be copied."""
     points = document["operating_points"]
     console.print(Text("operating points, chosen by validation values", style="bold"))

@@ -10,6 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from studies.budgets import render_budgets
+from studies.remote_folder import RemoteFolder
 from studies.report.compared import render_comparisons, render_ranking, render_verdicts, roles
 from studies.report.confirmed import render_confirmed
 from studies.report.recommended import print_operating_points, render_winners_curse
@@ -18,13 +19,13 @@ from studies.report.searched import render_audit, render_hypervolumes, render_im
 NOTHING_CONFIRMED = "Nothing was confirmed: what follows rests on validation values of the search alone."
 
 
-def print_summary(console: Console, document: Mapping[str, Any], run: Path, *, opened: str | None = None) -> None:
+def print_summary(console: Console, document: Mapping[str, Any], run: Path | RemoteFolder, *, opened: str | None = None) -> None:
     """What was confirmed, how the methods compare, and which settings to take.
 
     Args:
         console: to print on.
         document: of `collect_statistics`.
-        run: the run's folder, for the commands.
+        run: where its results are, for the commands.
         opened: when the test split was opened, as the provenance has it.
     """
     if document["confirmed"]:
@@ -37,7 +38,7 @@ def print_summary(console: Console, document: Mapping[str, Any], run: Path, *, o
     console.print()
 
 
-def print_report(console: Console, document: Mapping[str, Any], run: Path, *, opened: str | None = None) -> None:
+def print_report(console: Console, document: Mapping[str, Any], run: Path | RemoteFolder, *, opened: str | None = None) -> None:
     """Everything: as `print_summary`, then rankings, shrinkage, budgets, and what the search was worth."""
     if not document["confirmed"]:
         _print(console, Text(NOTHING_CONFIRMED))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -138,10 +139,12 @@ def test_a_results_folder_under_a_file_is_refused(tmp_path: Path, monkeypatch: p
     assert f"Cannot write results in '{tmp_path}/file/results'" in message
 
 
-@pytest.mark.parametrize("results", ["s3://bucket/results", "gs://x", "s3:bucket"])
+@pytest.mark.parametrize("results", ["hdfs://host/results", "s3:bucket", "C:results", "s3://key:hidden@bucket"])
 def test_results_elsewhere_than_in_a_folder_are_refused(results: str, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
     for command in ("run", "resume", "front"):
-        assert "Results go to a folder of this machine" in refused(monkeypatch, capsys, command, "quick", "--results", results)
+        error = refused(monkeypatch, capsys, command, "quick", "--results", results)
+        assert re.search("Results go to a folder, to s3://bucket/folder or|names no folder in a bucket|Put credentials into the env", error)
+        assert "hidden" not in error
 
 
 @pytest.mark.parametrize("results", ["~no_such_user_at_all/results"])

@@ -29,7 +29,7 @@ def _lost_machines() -> Iterator[None]:
 
 def open_ledger(path: Path, folder: RemoteFolder, before: Any = lambda event: None) -> RemoteLedger:
     pull_ledger(folder, path)
-    _opened.append(RemoteLedger(path, folder, before))
+    _opened.append(RemoteLedger(path, folder, before, lambda: None))
     return _opened[-1]
 
 
@@ -106,7 +106,7 @@ def test_a_ledger_is_not_appended_to_over_what_others_wrote(store: Store, tmp_pa
     first = open_ledger(tmp_path / "first.jsonl", folder)
     first.append(end(0), sync=True)
     with pytest.raises(StorageError, match="changed just now: is another process at work"):
-        RemoteLedger(tmp_path / "empty.jsonl", folder, lambda event: None)
+        RemoteLedger(tmp_path / "empty.jsonl", folder, lambda event: None, lambda: None)
     assert len(folder.files()) == 1
 
 
