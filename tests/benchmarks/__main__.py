@@ -1,12 +1,14 @@
 """`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
 
-`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`, `halving`) runs one of them.
+`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`, `halving`, `driver`, `tables`)
+runs one of them; `driver=500` and `tables=500` are of 500 trials in place of 5,000.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import torch
 from rich.console import Console
@@ -16,12 +18,14 @@ from studies.provenance import processor
 from tests.benchmarks import (
     bench_corruptions,
     bench_decode,
+    bench_driver,
     bench_evaluate,
     bench_halving,
     bench_memory,
     bench_reference,
     bench_step,
     bench_study,
+    bench_tables,
 )
 
 
@@ -91,13 +95,36 @@ def _halving(console: Console) -> None:
     bench_halving.main()
 
 
+def _driver(console: Console, trials: int = 5000) -> None:
+    print(
+        f"(i) the driver's cost of {trials:,} trials of {bench_driver.EPOCHS} epochs that train nothing, on a local Ray, n = 1", flush=True
+    )
+    result = bench_driver.run(trials=trials)
+    cpu, wall = (1e3 * seconds / result.n_trials for seconds in (result.cpu_seconds, result.wall_seconds))
+    console.print(f"    {result.n_trials:,} trials; CPU {cpu:.1f} ms a trial, wall {wall:.1f} ms a trial", highlight=False)
+    memory = f"{result.peak_bytes / 1e6:.0f} MB at its peak, of which {result.before_bytes / 1e6:.0f} MB before the first trial"
+    console.print(f"    driver's memory {memory}; ledger {result.ledger_bytes / 1e6:.0f} MB\n", highlight=False)
+
+
+def _tables(console: Console, trials: int = 5000) -> None:
+    print(f"(j) tables and front of {trials:,} trials of {bench_tables.EPOCHS} epochs, n = 1", flush=True)
+    for corruptions in (0, 19):
+        result = bench_tables.run(trials=trials, corruptions=corruptions)
+        console.print(f"    {corruptions} corruptions: ledger {result.ledger_bytes / 1e6:.0f} MB, {result.n_bins:,} bins", highlight=False)
+        seconds = f"build {result.build_seconds:.2f} s, write {result.write_seconds:.2f} s"
+        memory = f"memory {result.before_bytes / 1e6:.0f} MB before, {result.peak_bytes / 1e6:.0f} MB at its peak"
+        console.print(f"      {seconds}; {memory}", highlight=False)
+        console.print(f"      front {result.front_seconds:.2f} s; with all to be made {result.first_front_seconds:.2f} s", highlight=False)
+    console.print()
+
+
 def main() -> None:
     """Run what the arguments name, or everything."""
     console = Console(width=110)
     keep_freed_memory()  # as every process that trains does
     cores = len(os.sched_getaffinity(0))
     console.print(f"{processor()}, {cores} cores usable, torch {torch.__version__}\n", highlight=False)
-    parts = {
+    parts: dict[str, Callable[..., None]] = {
         "step": _step,
         "study": _study,
         "reference": _reference,
@@ -106,9 +133,12 @@ def main() -> None:
         "decode": _decode,
         "corruptions": _corruptions,
         "halving": _halving,
+        "driver": _driver,
+        "tables": _tables,
     }
-    for name in sys.argv[1:] or parts:
-        parts[name](console)
+    for argument in sys.argv[1:] or parts:
+        name, _, trials = argument.partition("=")
+        parts[name](console, *([int(trials)] if trials else []))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bsd_core.errors import DataError
+from studies import stack
+from studies.ledger import Event, LedgerReader, as_line, parse_lines
+from studies.ledger_rows import Rows
 from studies.results import write_results
 from studies.run_folder import RunFolder
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, SCHEMA_VERSION, TRIALS, Tables, build_tables, read_tables, write_tables
@@ -23,6 +26,7 @@ from tests.studies._dummies import (
     make_tables,
     write_ledger,
 )
+from tests.studies._played_runs import play_run
 
 # Columns that others rely on, with their types: names as promised, one word a column.
 TEXT, WHOLE, NUMBER, TRUTH = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -218,6 +222,93 @@ def test_evaluations_and_bins_know_their_trial() -> None:
     empty, full = tables.reliability.slice(0, 2).to_pylist()
     assert (empty["count"], empty["mean_confidence"], empty["accuracy"]) == (0, None, None)
     assert (full["bin"], full["count"], full["mean_confidence"], full["accuracy"]) == (14, 100, 0.97, 0.9)
+
+
+# --- by column
+
+
+def row_by_row(events: list[Event]) -> dict[str, pa.Table]:
+    """The three long tables as they are meant, a row at a time."""
+    phases: dict[str, str] = {}
+    ends: dict[str, Event] = {}
+    epochs: dict[tuple[str, int], Event] = {}
+    for event in events:
+        match event["event"]:
+            case "suggest":
+                phases[event["trial_id"]] = event["phase"]
+            case "epochs":
+                epochs |= {(event["trial_id"], row["epoch"]): {**row, "trial_id": event["trial_id"]} for row in event["rows"]}
+            case "end":
+                ends[event["trial_id"]] = event
+    order = build_tables(events, CONSTANTS).trials["trial_id"].to_pylist()
+
+    def measured(kind: str) -> list[Event]:
+        return [{**row, "trial_id": trial_id, "phase": phases[trial_id]} for trial_id in order for row in ends[trial_id][kind]]
+
+    return {
+        "epochs": pa.Table.from_pylist([row for key, row in epochs.items() if key[0] in ends], EPOCHS),
+        "evaluations": pa.Table.from_pylist(measured("evaluations"), EVALUATIONS),
+        "reliability": pa.Table.from_pylist(measured("reliability"), RELIABILITY),
+    }
+
+
+def assert_as_row_by_row(events: list[Event]) -> None:
+    """However the events are held: as rows, by column, or read from a ledger of either kind."""
+    lines = [as_line(event) for event in events]
+    old = [json.dumps(event).encode() for event in events]
+    for given in (events, parse_lines(lines).events, parse_lines(old).events, LedgerReader.of_lines(lines)):
+        tables = build_tables(given, CONSTANTS)
+        for name, right in row_by_row(events).items():
+            table: pa.Table = getattr(tables, name)
+            assert table.equals(right), name
+            assert table.schema.equals(right.schema, check_metadata=True)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 1 << 16])
+def test_tables_by_column_are_those_row_by_row(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Epochs told twice, out of order or of a trial that never began; ends told twice; rows of several kinds; numbers and nulls mixed."""
+    monkeypatch.setattr(stack, "_AT_ONCE", at_once)
+    arm, other = "bsd/none", "cs_kd/none"
+    again = make_end(arm, 0, 0.7, 0.2)
+    again["evaluations"] = [
+        *again["evaluations"],
+        {**again["evaluations"][0], "shift": "corruption", "name": "fog", "severity": 3, "ece": 1},
+    ]
+    perturbed = {"split": "val", "shift": "perturbation", "name": "rotate", "severity": 1, "n": 7, "flip_probability": 0.25}
+    events = [
+        make_suggest(other, 1),
+        make_suggest(arm, 0),
+        make_epochs(arm, 0, make_epoch(1, train_loss=9.0), make_epoch(2, label_recovery=0.5)),
+        make_epochs(other, 1, make_epoch(2), make_epoch(1)),
+        make_end(arm, 0, 0.9),
+        make_suggest(arm, 0),
+        make_epochs(arm, 0, make_epoch(2, val_ece=0), make_epoch(3), {"epoch": 4, "train_loss": 1.0, "new": "x"}),
+        make_epochs("bsd/none", 7, make_epoch(1)),
+        again,
+        {**make_end(other, 1, 0.8), "evaluations": [perturbed, *make_end(other, 1, 0.8)["evaluations"]]},
+        make_suggest(other, 2),
+        make_end(other, 2, None),
+        make_end(other, 3, 0.5),
+    ]
+    assert_as_row_by_row(events)
+
+
+def test_tables_of_a_played_run_are_those_row_by_row(tmp_path: Path) -> None:
+    run = play_run(
+        tmp_path, conditions=["symmetric:0.4"], evaluate={"corruptions": ["fog"], "severities": [1, 3], "perturbations": ["tilt"]}
+    )
+    events = [
+        {name: list(value) if isinstance(value, Rows) else value for name, value in event.items()} for event in LedgerReader(run.ledger)
+    ]
+    assert len(events) > 8
+    assert_as_row_by_row(events)
+
+
+def test_a_setting_that_is_a_text_in_one_method_and_a_number_in_another_is_a_text() -> None:
+    events = [make_suggest("bsd/none", 0, params={"power": 2.0}), make_end("bsd/none", 0, 0.9)]
+    events += [make_suggest("cs_kd/none", 0), make_end("cs_kd/none", 0, 0.9)]
+    events[2]["params"] = {"power": "high"}
+    assert build_tables(events, CONSTANTS).trials["param_power"].to_pylist() == ["2.0", "high"]
 
 
 # --- files
