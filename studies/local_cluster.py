@@ -82,24 +82,34 @@ def start_cluster(state: Path | None = None, *, n_nodes: int = 3, cpus: int = 1)
     store = int(_STORE_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / n_nodes)
     environment = _with_token(os.environ)
     cluster = LocalCluster(f"{LOOPBACK}:{_free_port()}", tempfile.mkdtemp(prefix="bsd-ray-"), ())
-    starting: list[StartingNode] = []
+    nodes: dict[int, StartingNode] = {}
+
+    def start(number: int) -> None:
+        nodes[number] = start_node(number, cluster.address, cluster.folder, cpus=cpus, store_bytes=store, environment=environment)
+        _remember(state, replace(cluster, sessions=tuple(node.session for node in nodes.values())))
+
+    def wait(number: int) -> None:
+        try:
+            nodes[number].wait()
+        except ConfigError:  # Ray gives a node 30 s to join, which can be too little on a busy machine: once more
+            nodes[number].end()
+            start(number)
+            nodes[number].wait()
+
     try:
-        for number in range(n_nodes):
-            starting.append(start_node(number, cluster.address, cluster.folder, cpus=cpus, store_bytes=store, environment=environment))
-            cluster = replace(cluster, sessions=(*cluster.sessions, starting[-1].session))
-            _remember(state, cluster)
-            if number == 0:
-                starting[0].wait()  # the others join it
-        for node in starting[1:]:
-            node.wait()
+        start(0)
+        wait(0)
+        for number in range(1, n_nodes):
+            start(number)
+        for number in range(1, n_nodes):
+            wait(number)
     except BaseException:
-        kill_sessions(node.session for node in starting)
-        for node in starting:
+        for node in nodes.values():
             node.end()
         shutil.rmtree(cluster.folder, ignore_errors=True)
         _record(state).unlink(missing_ok=True)
         raise
-    return cluster
+    return replace(cluster, sessions=tuple(node.session for node in nodes.values()))
 
 
 def stop_cluster(state: Path | None = None) -> LocalCluster | None:

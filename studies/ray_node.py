@@ -11,6 +11,7 @@ from typing import IO, Final
 
 from bsd_core.errors import ConfigError, one_line
 from studies.loopback import LOOPBACK
+from studies.sessions import kill_sessions
 
 _START_SECONDS: Final = 90  # on a busy machine
 
@@ -32,7 +33,7 @@ class StartingNode:
         """Return when the node has joined.
 
         Raises:
-            ConfigError: it has not; what there is of it still lives.
+            ConfigError: it has not; what there is of it lives on until `end`.
         """
         try:
             code = self.process.wait(timeout=_START_SECONDS)
@@ -48,7 +49,8 @@ class StartingNode:
         raise ConfigError(f"Node {self.number} did not start: ray start {what} ({last}).")
 
     def end(self) -> None:
-        """Give back what is left of it after its processes were killed."""
+        """End what there is of it."""
+        kill_sessions([self.session])
         self.process.wait()
         self.log.close()
 
