@@ -180,6 +180,8 @@ def _lines(path: Path) -> Iterator[bytes]:
             yield from file
     except FileNotFoundError:
         return
+    except OSError as error:  # a folder of that name, a disk that fails
+        raise StorageError(f"Cannot read {str(path)!r}: {one_line(error, limit=120)}.") from error
 
 
 def _parsed(line: bytes) -> Event | None:
