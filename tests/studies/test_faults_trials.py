@@ -11,7 +11,7 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ import studies
 from studies.ledger import Event, read_ledger
 from tests.studies._injected import at_work, injected, log_lines
 from tests.studies._processes import alive, wait_for
-from tests.studies._real_runs import INCIDENTAL, Finished, numbers, run_file, start
+from tests.studies._real_runs import INCIDENTAL, call, numbers, start
 
 pytestmark = pytest.mark.slow
 
@@ -156,11 +156,16 @@ def ended(run: Path, trial_id: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Finished, Path]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[studies.Run, Path]:
     """A run that nothing happens to, and its log."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    with injected(folder / "log") as log:
-        yield run_file(write_study(folder), folder / "results"), log
+    with injected(folder / "log") as log, start(write_study(folder), folder / "results") as process:
+        try:
+            screen, _ = process.communicate(timeout=600)
+        finally:
+            process.kill()
+    assert process.returncode == 0, screen
+    return studies.load("suffering", results=folder / "results"), log
 
 
 @pytest.fixture(scope="module")
@@ -170,15 +175,13 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory) -> Disturbed:
     seed = secrets.randbelow(1_000_000)
     print(f"random moments and trials: seed {seed}")
     rng = random.Random(seed)
-    with injected(folder / "log") as log:
-        process = start(write_study(folder), folder / "results")
-        hits: list[Hit] = []
+    hits: list[Hit] = []
+    with injected(folder / "log") as log, start(write_study(folder), folder / "results") as process:
         try:
-            (run,) = wait_for(lambda: list(folder.glob("results/*/2*")), what="the run's folder")
+            (run,) = wait_for(lambda: list(folder.glob("results/*/2*")), seconds=240, what="the run's folder")
             for fault in (KILL, BROKEN_NEWEST, ALL_BROKEN, KILL_CONFIRMING):
-                attempt = partial(strike, fault, log, run, rng, {hit.trial_id for hit in hits})
-                hits += wait_for(attempt, seconds=120, what=fault.name)
-            screen, _ = process.communicate(timeout=240)
+                hits += wait_for(partial(strike, fault, log, run, rng, {hit.trial_id for hit in hits}), seconds=180, what=fault.name)
+            screen, _ = process.communicate(timeout=600)
         finally:
             process.kill()
     assert process.returncode == 0, screen
@@ -195,8 +198,8 @@ def everything(run: studies.Run) -> dict[str, Any]:
     return found | {path.name: path.read_bytes() for path in (run.path / "tables/predictions").iterdir()}
 
 
-def test_no_number_changes(undisturbed: tuple[Finished, Path], disturbed: Disturbed) -> None:
-    expected, found = everything(undisturbed[0].run), everything(disturbed.run)
+def test_no_number_changes(undisturbed: tuple[studies.Run, Path], disturbed: Disturbed) -> None:
+    expected, found = everything(undisturbed[0]), everything(disturbed.run)
     assert found.keys() == expected.keys()
     for name in expected:
         assert found[name] == expected[name], name
@@ -209,7 +212,12 @@ def test_no_trial_ends_twice_and_no_row_is_doubled(disturbed: Disturbed) -> None
     assert (len(epochs), set(epochs.values())) == (8 * 40, {1})
 
 
-def test_optuna_has_no_trial_more(undisturbed: tuple[Finished, Path], disturbed: Disturbed) -> None:
+def test_every_number_is_verified(disturbed: Disturbed) -> None:
+    done = call("verify", str(disturbed.run.path))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_optuna_has_no_trial_more(undisturbed: tuple[studies.Run, Path], disturbed: Disturbed) -> None:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -219,7 +227,7 @@ def test_optuna_has_no_trial_more(undisturbed: tuple[Finished, Path], disturbed:
         found = {name: optuna.load_study(study_name=name, storage=storage).trials for name in names}
         return {name: [(trial.number, trial.state, trial.params, trial.values) for trial in of_arm] for name, of_arm in found.items()}
 
-    assert trials(disturbed.run) == trials(undisturbed[0].run)
+    assert trials(disturbed.run) == trials(undisturbed[0])
 
 
 def test_a_killed_trial_goes_on_from_its_checkpoint(disturbed: Disturbed) -> None:
@@ -251,7 +259,7 @@ def test_checkpoints_are_gone_when_the_study_is_done(disturbed: Disturbed) -> No
     assert not (disturbed.run.path / "checkpoints").exists()
 
 
-def test_data_are_put_into_the_object_store_once_whatever_phases_use_them(undisturbed: tuple[Finished, Path]) -> None:
+def test_data_are_put_into_the_object_store_once_whatever_phases_use_them(undisturbed: tuple[studies.Run, Path]) -> None:
     put = [line["put"] for line in log_lines(undisturbed[1], "put")]
     searched = [[TRAIN, 1, 8, 8], [TRAIN], [VAL, 1, 8, 8], [VAL], [SHIFTED]]
     assert put == [*searched, [TEST, 1, 8, 8], [TEST], [SHIFTED]]

@@ -65,12 +65,11 @@ def finished(log: Path, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A study in which all of that happens, and which cannot write checkpoints: a file is where their folder should be."""
     folder = tmp_path_factory.mktemp("within")
     (folder / "within.yaml").write_text(STUDY, encoding="utf-8")
-    with injected(log, FAULTS):
-        process = start(folder / "within.yaml", folder / "results")
+    with injected(log, FAULTS), start(folder / "within.yaml", folder / "results") as process:
         try:
-            (run,) = wait_for(lambda: list(folder.glob("results/*/2*")), what="the run's folder")
+            (run,) = wait_for(lambda: list(folder.glob("results/*/2*")), seconds=240, what="the run's folder")
             (run / "checkpoints").write_text("in the way", encoding="utf-8")
-            screen, _ = process.communicate(timeout=300)
+            screen, _ = process.communicate(timeout=600)
         finally:
             process.kill()
     return Finished(process.returncode, screen, "", studies.load("within", results=folder / "results"))
