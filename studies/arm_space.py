@@ -27,6 +27,14 @@ def constant_settings(spec: StudySpec, method: str) -> dict[str, float | int | s
     return constant | spec.fixed.get("shared", {}) | spec.fixed.get(method, {})
 
 
+def is_within(space: BaseDistribution, value: object) -> bool:
+    """Whether a search of this space could have suggested the value."""
+    try:
+        return value is not None and bool(space._contains(space.to_internal_repr(value)))
+    except (TypeError, ValueError):
+        return False
+
+
 def _within(epochs: BaseDistribution, spec: StudySpec) -> BaseDistribution:
     """At most a third of a training waits, also of one that a budget of images cuts in half."""
     assert isinstance(epochs, IntDistribution)

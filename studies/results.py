@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +79,5 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
     if search is not None:
         from studies.search import export_journal
 
-        temporary = run.journal.with_name(f".{run.journal.name}.{os.getpid()}")
-        temporary.unlink(missing_ok=True)
-        export_journal(search, str(temporary))
-        temporary.replace(run.journal)
+        export_journal(search, run.journal)
     return tables

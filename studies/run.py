@@ -302,7 +302,7 @@ def _conclude(
     """
     finished = search.done and (search.spec.confirm is None or (confirm is not None and confirm.done))
     try:
-        tables = write_results(run, search)
+        tables = write_results(run, search if interruption is None else None)  # the export for Optuna can wait
         if finished and tables is not None:
             show_front(run, tables, console)
         elif tables is not None:  # the last line is what matters now; `front` shows the rest

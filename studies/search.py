@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -22,7 +23,7 @@ from bsd_core.errors import DataError
 from bsd_core.methods import get_method
 from bsd_core.seeds import derive_seed
 from search_spaces import SHARED, Settings, get_search_space
-from studies.arm_space import constant_settings, searched_settings
+from studies.arm_space import constant_settings, is_within, searched_settings
 from studies.ledger import ended_trials
 from studies.objectives import DIRECTIONS, Objectives
 from studies.search_memory import SearchMemory
@@ -58,6 +59,10 @@ class ArmSpace:
             if free and free not in published:
                 published.append(free)
         return cls(searched=searched, constant=constant, published=tuple(published))
+
+    def holds(self, params: Settings) -> bool:
+        """Whether a trial of this arm can have these settings."""
+        return all(name in params and is_within(space, params[name]) for name, space in self.searched.items())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +132,7 @@ class ArmSearch:
     trial is only begun if the arm can pay for all of its epochs; so arms end equal within one training. What an audited trial trains
     beyond its stop is not counted.
 
-    What a suggestion costs is bounded: it follows from the arm's newest 1,000 trials that ended, and from up to 100 older ones that no
+    What a suggestion costs is bounded: it follows from the arm's newest 500 trials that ended, and from up to 50 older ones that no
     trial beats (see `search_memory`); from all of them while there are no more.
     """
 
@@ -305,9 +310,9 @@ class StudySearch:
             (arm, outcome) of the trials that ended.
 
         Raises:
-            DataError: a trial is of an arm, or lacks a setting or an objective, of this study.
+            DataError: a trial is of an arm, or lacks a setting or an objective, of this study, or has a setting outside of its range.
         """
-        events = list(events)
+        events = [event for event in events if event["event"] in ("suggest", "end")]  # epochs may be too many to be held at once
         ended = ended_trials(events)
         suggested = {event["trial_id"]: event for event in events if event["event"] == "suggest" and event["phase"] == "search"}
         outcomes = []
@@ -315,7 +320,7 @@ class StudySearch:
             outcome = end_outcome(ended[trial_id], self.spec.targets) if trial_id in ended else None
             arm = self.arms.get(event["arm"])
             missing = 0 if arm is None else event["trial_number"] - arm.issued
-            if arm is None or not set(arm.space.searched) <= set(event["params"]) or missing > len(events):
+            if arm is None or not arm.space.holds(event["params"]) or missing > len(events):
                 raise DataError(f"The ledger's trial {trial_id} does not belong to this study: was study.yaml changed? Start a new run.")
             for _ in range(missing):
                 arm.replay_unknown()
@@ -344,19 +349,25 @@ def split_params(params: Settings) -> tuple[dict[str, Any], dict[str, Any]]:
     return shared, {name: value for name, value in params.items() if name not in SHARED}
 
 
-def export_journal(search: StudySearch, path: str) -> None:
+def export_journal(search: StudySearch, path: Path) -> None:
     """Write all studies as an Optuna journal: `optuna-dashboard <path>` opens it. Interrupted trials are left out.
 
     Args:
-        path: a new local file.
+        path: a local file.
+
+    Raises:
+        StorageError: it cannot be written.
     """
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
 
-    storage = JournalStorage(JournalFileBackend(path))
+    from studies.optuna_journal import JournalInMemory
+
+    journal = JournalInMemory()
+    storage = JournalStorage(journal)
     for arm in search.arms.values():
         study = optuna.create_study(study_name=arm.arm.name, directions=list(DIRECTIONS), storage=storage)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(search.spec.targets))
         study.add_trials([trial for trial in arm.study.get_trials(deepcopy=False) if trial.state.is_finished()])
+    journal.write(path)

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from studies.pareto import non_dominated
 
-NEWEST: Final = 1000
-OLDER: Final = 100
+NEWEST: Final = 500
+OLDER: Final = 50
 _TOLD: Final = (TrialState.COMPLETE, TrialState.PRUNED)  # that TPE learns from
 
 

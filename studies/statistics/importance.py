@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from studies.arm_space import is_within
 from studies.pareto import costs
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def importances(
         Watanabe et al., PED-ANOVA, IJCAI 2023, by Optuna, as compared with all trials of the search.
     """
     finished = [row for row in rows if row["state"] == "complete" and all(_finite(row[name]) for name in objectives)]
-    names = [name for name, space in distributions.items() if all(_was_searched(space, row.get(f"param_{name}")) for row in finished)]
+    names = [name for name, space in distributions.items() if all(is_within(space, row.get(f"param_{name}")) for row in finished)]
     if len(finished) < MIN_TRIALS or not names:
         return dict.fromkeys(objectives)
     accuracy, ece = ([row[name] for row in finished] for name in objectives)
@@ -100,13 +101,6 @@ def importances(
 
 def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
-
-
-def _was_searched(space: BaseDistribution, value: Any) -> bool:
-    try:
-        return value is not None and space._contains(space.to_internal_repr(value))
-    except (TypeError, ValueError):
-        return False
 
 
 def _trials(rows: Sequence[Row], distributions: dict[str, BaseDistribution], loss: Any) -> list[FrozenTrial]:

@@ -374,7 +374,7 @@ def load_journal(path: Path) -> dict[str, optuna.Study]:
 def test_the_journal_holds_every_arm_with_directions_values_and_states(tmp_path: Path) -> None:
     search = StudySearch(make_spec(trials=3), slots=1)
     handed_out = play(search, fail=[("bsd/none", 1)])
-    export_journal(search, str(tmp_path / "optuna.journal"))
+    export_journal(search, tmp_path / "optuna.journal")
     studies = load_journal(tmp_path / "optuna.journal")
     assert set(studies) == {"cross_entropy/none", "bsd/none"}
     for name, study in studies.items():
@@ -395,7 +395,7 @@ def test_the_journal_leaves_running_trials_out(tmp_path: Path) -> None:
     assert first is not None
     assert second is not None
     tell(search, first)
-    export_journal(search, str(tmp_path / "optuna.journal"))
+    export_journal(search, tmp_path / "optuna.journal")
     (study,) = load_journal(tmp_path / "optuna.journal").values()
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE]
 
@@ -406,7 +406,7 @@ def test_a_rebuilt_search_exports_the_same_trials(tmp_path: Path) -> None:
     whole = play(search)
 
     def facts(of: StudySearch, name: str) -> list[Any]:
-        export_journal(of, str(tmp_path / name))
+        export_journal(of, tmp_path / name)
         return [(trial.params, trial.values, trial.state) for study in load_journal(tmp_path / name).values() for trial in study.trials]
 
     assert facts(rebuild(StudySearch(spec, slots=1), whole, []), "second") == facts(search, "first")

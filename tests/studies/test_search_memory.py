@@ -1,4 +1,4 @@
-"""Long searches cost no more a suggestion than those of a thousand trials, and short ones suggest what they always did."""
+"""Long searches cost no more a suggestion than those of some hundred trials, and short ones suggest what they always did."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def make_trials(values: Sequence[tuple[float, float] | None], state: TrialState 
     return trials
 
 
-def test_nothing_is_forgotten_while_a_thousand_trials_are_all() -> None:
+def test_nothing_is_forgotten_while_few_trials_are_all() -> None:
     assert forgotten(make_trials([(0.5, 0.5)] * NEWEST)) == set()
     assert forgotten(make_trials([(0.5, 0.5)] * NEWEST + [None] * 7)) == set()
 
@@ -37,7 +37,7 @@ def test_beyond_that_the_oldest_are_forgotten_but_not_the_best() -> None:
     assert forgotten(make_trials(values, TrialState.PRUNED)) == {0, 2, 3}
 
 
-def test_no_more_than_a_hundred_of_the_best_are_kept_beside_the_newest() -> None:
+def test_no_more_than_some_of_the_best_are_kept_beside_the_newest() -> None:
     trials = make_trials([(0.5, 0.5)] * (NEWEST + 300))  # none beats another
     assert forgotten(trials) == set(range(300 - OLDER))
 
