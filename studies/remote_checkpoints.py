@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,17 +28,15 @@ class RemoteTrialCheckpoints(TrialCheckpoints):
     def forget(self) -> None:
         """Remove them; what cannot be removed stays until the phase is done."""
         with contextlib.suppress(BSDError):
-            folder = self._folder()
-            folder.remove(folder.files())
+            self._folder.remove(self._folder.files())
 
     def _resume(self, trainer: Trainer) -> Found:
-        folder = self._folder()
         with tempfile.TemporaryDirectory() as here:
-            folder.fetch(Path(here), _newest_first(folder)[:KEEP])
+            self._folder.fetch(Path(here), _newest_first(self._folder)[:KEEP])
             return resume(trainer, Path(here))
 
     def _write(self, trainer: Trainer, extra: Mapping[str, Any]) -> None:
-        folder = self._folder()
+        folder = self._folder
         with tempfile.TemporaryDirectory() as here:
             written = save_checkpoint(Path(here), trainer, extra=extra).name
             folder.put_files(Path(here), [written])
@@ -45,6 +44,7 @@ class RemoteTrialCheckpoints(TrialCheckpoints):
         newer, kept = names[: names.index(written)], names[names.index(written) :]
         folder.remove([*newer, *kept[KEEP:]])  # a newer one is a broken file that was passed over: this training has not been there yet
 
+    @cached_property
     def _folder(self) -> RemoteFolder:
         return replace(open_remote(self._place) / self._trial_id, patience=Patience(_PATIENCE_SECONDS))
 

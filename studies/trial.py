@@ -242,6 +242,7 @@ class _Sender:
 
     def __init__(self, trial_id: str, *, every: float, timed: bool) -> None:
         self._trial_id, self._every, self._waiting, self._last_sent = trial_id, every, list[Event](), time.perf_counter()
+        self._synced = True  # whether all that was sent will outlive the driver
         if timed:
             import ray
 
@@ -261,11 +262,12 @@ class _Sender:
 
     def flush(self) -> None:
         """Before a checkpoint: a training that goes on from there does not tell again of the epochs before it."""
-        self._report(sync=True)
+        if self._waiting or not self._synced:
+            self._report(sync=True)
 
-    def _report(self, **beside: Any) -> None:
+    def _report(self, *, sync: bool = False, **beside: Any) -> None:
         from ray import tune
 
         # Returns when the driver has taken it in; a trial that is to stop ends here, by SystemExit.
-        tune.report({"events": json.dumps(self._waiting, allow_nan=False), **beside})
-        self._waiting, self._last_sent = [], time.perf_counter()
+        tune.report({"events": json.dumps(self._waiting, allow_nan=False), "sync": sync, **beside})
+        self._waiting, self._last_sent, self._synced = [], time.perf_counter(), sync
