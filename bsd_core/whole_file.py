@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -35,6 +36,15 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes of this machine that are no more were writing somewhere below a folder when they were killed."""
+    for path in folder.rglob("*.tmp"):
+        writer = re.search(r"\.(\d+)\.tmp$", path.name)
+        if writer is not None and not Path(f"/proc/{writer[1]}").exists():
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ Events: `suggest` (a trial was handed out), `epochs` (rows of one trial), `end` 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -40,7 +41,7 @@ class Ledger:
                 _mend_last_line(path)
             self._file = path.open("ab", buffering=0)
         except OSError as error:
-            raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
+            raise self._not_written(error) from error
 
     def append(self, event: Event, *, sync: bool = False) -> None:
         """Write one event; with `sync`, return only when it is on the disk.
@@ -62,10 +63,12 @@ class Ledger:
         """Return when all events so far are on the disk.
 
         Raises:
-            StorageError: they cannot be written.
+            StorageError: they cannot be written, or the ledger was removed meanwhile.
         """
         try:
             os.fsync(self._file.fileno())
+            if not os.path.samestat(os.fstat(self._file.fileno()), self.path.stat()):
+                raise FileNotFoundError(errno.ENOENT, "another file has taken its place")
         except OSError as error:
             raise self._not_written(error) from error
 

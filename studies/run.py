@@ -17,7 +17,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from bsd_core.errors import DataError, one_line
+from bsd_core.errors import BSDError, one_line
+from bsd_core.whole_file import remove_leftovers
 from studies import cluster
 from studies.budgets import few_trials
 from studies.confirm import ConfirmPhase, already_chosen, choose_trials, chosen_event
@@ -86,6 +87,7 @@ def _resume(run: RunFolder, spec: StudySpec, termination: Termination) -> int:
     console = our_console()
     if contents.broken_lines:
         say(console, f"{_lines(contents.broken_lines)} in the ledger could not be read and left out; all others are used.")
+    remove_leftovers(run.path)
     if broken := clear_tune_state(run.ray):
         say(console, f"Ray's own state {broken} is broken; it is not needed: the ledger says what is finished.")
     finished = StudySearch(spec, slots=1)
@@ -308,11 +310,14 @@ def _conclude(
         elif tables is not None:  # the last line is what matters now; `front` shows the rest
             say(console, f"{count_trials(tables.trials)}, in {short_path(run.place)}")
         run.push(hurry=interruption is not None)
-    except (DataError, OSError) as error:
+    except (BSDError, OSError) as error:
         problem = problem or error
     if interruption is not None:
         raise interruption
     if problem is not None:
+        if not run.ledger.is_file():
+            say(console, f"The run failed, and its folder is no longer there: {one_line(problem)}")
+            return FAILED
         how = "Make space, then finish it with" if _disk_is_full(problem) else f"See {run.log}. Finish it with"
         say(console, f"The run failed: {one_line(problem).rstrip('.')}. {how}: {_resume_command(run)}")
         return FAILED

@@ -12,12 +12,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from bsd_core.errors import StorageError, one_line
 from studies.remote_folder import RemoteFolder
 
 # What steers a terminal instead of being shown: control characters, half surrogate pairs, and what turns the direction of writing.
@@ -48,18 +49,34 @@ def only_our_console(log: Path) -> Iterator[Console]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
-    with log.open("ab") as sink, os.fdopen(os.dup(saved[0]), "w", encoding="utf-8", errors="replace") as screen:
+    with _opened(log) as sink, os.fdopen(os.dup(saved[0]), "w", encoding="utf-8", errors="replace") as screen:
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)
         try:
             yield our_console(screen)
         finally:
             for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(OSError):  # the disk is full
-                    stream.flush()
+                _flush(stream)
             for descriptor, original in zip((1, 2), saved, strict=True):
                 os.dup2(original, descriptor)
                 os.close(original)
+
+
+def _flush(stream: TextIO) -> None:
+    """What cannot reach the log, since the disk is full, is dropped: it would come out on the terminal afterwards."""
+    try:
+        stream.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nowhere, contextlib.suppress(OSError):
+            os.dup2(nowhere.fileno(), stream.fileno())
+            stream.flush()
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except OSError as error:
+        raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
 
 
 def log(text: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bsd_core.errors import StorageError
 from studies.screen import only_our_console
 
 NOISY = """
@@ -48,3 +49,26 @@ def test_the_log_is_appended_to(tmp_path: Path) -> None:
         with only_our_console(tmp_path / "run.log"):
             os.write(1, text)
     assert (tmp_path / "run.log").read_bytes() == b"first\nsecond\n"
+
+
+FULL = """
+from pathlib import Path
+from studies.screen import log, only_our_console, say
+
+with only_our_console(Path("/dev/full")) as console:
+    print("for the log")
+    log("a traceback for the log")
+    say(console, "for the user")
+print("after")
+"""
+
+
+def test_what_a_full_disk_keeps_from_the_log_does_not_come_out_on_the_screen() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, text=True, check=True, env=environment)
+    assert (done.stdout, done.stderr) == ("for the user\nafter\n", "")
+
+
+def test_a_log_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"^Cannot write '.*run.log': "), only_our_console(tmp_path / "gone" / "run.log"):
+        raise AssertionError("begun without a log")
