@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bsd_core.errors import BSDError, ConfigError, printable, shown
+from bsd_core.errors import BSDError, ConfigError, StorageError, printable, shown
 from studies.screen import our_console, say
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def resume(name: Run, results: Results = "results") -> None:
 @app.command()
 def front(name: Run, results: Results = "results") -> None:
     """Print and draw the front of a study's newest run; works while it runs, too."""
-    from studies.results import write_results
+    from studies.ledger import LedgerReader
+    from studies.results import ledger_tables, write_results
     from studies.run_folder import find_run, results_root
     from studies.shown import show_front, show_unchanged_front
     from studies.tables import no_trial_ended
@@ -106,10 +107,20 @@ def front(name: Run, results: Results = "results") -> None:
     run = find_run(results_root(results), name)
     if show_unchanged_front(run, our_console()):
         return
-    tables = write_results(run)
+    unwritten: StorageError | None = None
+    try:
+        tables = write_results(run)
+    except StorageError as error:
+        unwritten, tables = error, ledger_tables(run, LedgerReader(run.ledger))
     if tables is None:
         raise no_trial_ended(run)
-    show_front(run, tables, our_console())
+    try:
+        show_front(run, tables, our_console())
+    except StorageError as error:
+        unwritten = unwritten or error
+    if unwritten is not None:
+        print(f"error: Shown, but not kept: {unwritten}", file=sys.stderr)
+        raise typer.Exit(1)
     _share(run)
 
 

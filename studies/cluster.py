@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError, one_line
-from studies.cluster_probe import ClusterSearch, FoundCluster
+from studies.cluster_probe import FoundCluster
 from studies.loopback import LOOPBACK, on_loopback
 from studies.nodes import Node, check_packages, check_writes, inspect_here, inspect_nodes, our_folders
 from studies.remote_folder import RemoteFolder
@@ -92,28 +92,28 @@ def _fits(spec: StudySpec, node: Node) -> int:
     return min(by_cpu, by_gpu)
 
 
-def connect(address: str | None, *, data_bytes: int, spec: StudySpec | None = None, tell: Callable[[str], object] = print) -> list[Node]:
+def connect(
+    found: FoundCluster | None, *, data_bytes: int, spec: StudySpec | None = None, tell: Callable[[str], object] = print
+) -> list[Node]:
     """Start or join Ray; the nodes it has.
 
     Args:
-        address: of a cluster, "auto", or None to start Ray here.
+        found: a cluster, or None to start Ray here.
         data_bytes: what will be put into the object store; a local store is sized for it.
         spec: of a study whose trials the nodes of a cluster must be able to run; they are asked. Code that one lacks is sent along.
         tell: is given a line for the user.
 
     Raises:
-        ConfigError: the cluster does not answer, or cannot be joined from here, or one of its nodes could not run a trial.
+        ConfigError: the cluster cannot be joined, or one of its nodes could not run a trial.
     """
     quiet_environment()
-    search = None if address is None else ClusterSearch(address)  # at work while Ray is imported
     import ray
 
     for name in ("ray", "ray.tune", "ray.air", "ray.train", "ray.data"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    if search is None:
+    if found is None:
         _start(data_bytes)
         return _nodes()
-    found = search.result()
     _join(found, code=[])
     if spec is not None and (names := _without_our_code(spec)):
         ray.shutdown()

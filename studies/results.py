@@ -71,11 +71,11 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
     tables = ledger_tables(run, events)
     if tables is None:
         return None
-    run.statistics.unlink(missing_ok=True)  # of earlier tables
     before, provenance = run.provenance(), full_provenance(run, choices(run))
     if before and before != provenance:
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
     write_tables(run, tables, table_metadata(run, provenance, ledger_bytes=events.n_bytes))
+    run.statistics.unlink(missing_ok=True)  # of earlier tables
     if search is not None:
         from studies.search import export_journal
 

@@ -21,6 +21,7 @@ from bsd_core.errors import BSDError, one_line
 from bsd_core.whole_file import remove_leftovers
 from studies import cluster
 from studies.budgets import few_trials
+from studies.cluster_probe import FoundCluster, find_cluster
 from studies.confirm import ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
 from studies.halving import ParetoHalving
@@ -54,9 +55,9 @@ def run_study(study: str, spec: StudySpec, results: Path | RemoteFolder) -> int:
     with termination_as_interrupt() as termination:
         try:
             check_writable(results)
-            prepared, address = _prepared(spec)
+            prepared, found = _prepared(spec)
             provenance = collect_provenance(study, spec, prepared)
-            with _joined_ray(address, spec, prepared, results, termination) as slots:
+            with _joined_ray(found, spec, prepared, results, termination) as slots:
                 run = create_run(results, study, spec)
                 provenance |= {"run_id": run.run_id, "slots": slots}
                 write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
@@ -96,10 +97,10 @@ def _resume(run: RunFolder, spec: StudySpec, termination: Termination) -> int:
     if finished.done and (spec.confirm is None or (confirm is not None and confirm.done)):
         say(console, "All trials of this run are finished; its tables are built again.")
         return _conclude(run, finished, confirm, console)
-    prepared, address = _prepared(spec)
+    prepared, found = _prepared(spec)
     check_same_data(run.provenance(), contents.events, prepared)
     save_noise(run.labels, spec, prepared)  # an earlier process may have died before it did
-    with _joined_ray(address, spec, prepared, run.place, termination) as slots:
+    with _joined_ray(found, spec, prepared, run.place, termination) as slots:
         return _train(run, spec, prepared, slots, earlier=_with_epochs(run))
 
 
@@ -108,13 +109,17 @@ def _with_epochs(run: RunFolder) -> LedgerReader:
     return LedgerReader(run.ledger, without=("evaluations", "reliability"))
 
 
-def _prepared(spec: StudySpec) -> tuple[PreparedStudy, str | None]:
-    """The data, and the address of the cluster to use; refused here, before anything starts, where no trial can ever fit."""
+def _prepared(spec: StudySpec) -> tuple[PreparedStudy, FoundCluster | None]:
+    """The data, and the cluster to use; refused here, before data are loaded, where none answers, or no trial can ever fit."""
     address = cluster.ray_address()
+    found = None
+    if address is None:
+        cluster.count_slots(spec, [cluster.local_node()], where="this machine")
+    else:
+        with _status(f"looking for Ray at {address.rpartition('@')[2]}"):
+            found = find_cluster(address)
     with _status(f"loading {spec.dataset}"):
-        if address is None:
-            cluster.count_slots(spec, [cluster.local_node()], where="this machine")
-        return prepare(spec), address
+        return prepare(spec), found
 
 
 def _lines(n: int) -> str:
@@ -129,17 +134,17 @@ def _status(text: str) -> AbstractContextManager[object]:
 
 @contextmanager
 def _joined_ray(
-    address: str | None, spec: StudySpec, prepared: PreparedStudy, place: Path | RemoteFolder, termination: Termination
+    found: FoundCluster | None, spec: StudySpec, prepared: PreparedStudy, place: Path | RemoteFolder, termination: Termination
 ) -> Iterator[int]:
     """Ray, for as long as the context lasts; the trials that can run at once, whose checkpoints go below `place`."""
     sys.stdout.flush()
     abandoned = False
     try:
-        with _status("starting Ray" if address is None else f"joining Ray at {address}"), termination.kept_from_ray():
-            nodes = cluster.connect(address, data_bytes=2 * prepared.n_bytes, spec=spec)  # search and confirm phase
-            if address is not None and spec.checkpoint_seconds is not None:
+        with _status("starting Ray" if found is None else f"joining Ray at {found.address}"), termination.kept_from_ray():
+            nodes = cluster.connect(found, data_bytes=2 * prepared.n_bytes, spec=spec)  # search and confirm phase
+            if found is not None and spec.checkpoint_seconds is not None:
                 cluster.check_nodes_write(place, spec, nodes)
-        yield cluster.count_slots(spec, nodes, where="the cluster" if address else "this machine")
+        yield cluster.count_slots(spec, nodes, where="the cluster" if found else "this machine")
     except KeyboardInterrupt:
         # Nobody waits for Ray, which may have been ended, too, and would be waited for; a local one ends with this process anyway.
         abandoned = True

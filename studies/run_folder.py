@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from bsd_core.errors import ConfigError, StorageError, one_line, shown
 from bsd_core.whole_file import write_whole
@@ -162,12 +162,20 @@ class RunFolder:
             with self.mirror.held(lambda: busy, lambda text: say(our_console(), text)):
                 yield
             return
-        with (self.path / ".lock").open("w") as file:
+        with self._lock_file() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise busy from None
+            except OSError as error:
+                raise StorageError(f"The file system of {str(self.path)!r} knows no locks ({one_line(error, limit=80)}).") from error
             yield
+
+    def _lock_file(self) -> IO[str]:
+        try:
+            return (self.path / ".lock").open("w", encoding="utf-8")
+        except OSError as error:
+            raise StorageError(f"Cannot work in {str(self.path)!r}: {one_line(error, limit=120)}.") from error
 
     def open_ledger(self) -> Ledger:
         """To append to, for the process that holds the run.
@@ -245,7 +253,7 @@ def check_writable(results: Path | RemoteFolder) -> None:
     if isinstance(results, RemoteFolder):
         results.check_writable()
         return
-    place = next((folder for folder in (results, *results.parents) if folder.exists()), results)
+    place = next((folder for folder in (results, *results.parents) if os.path.exists(folder)), results)
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"\0" * 4096)
@@ -299,9 +307,9 @@ def _find_run(results: Path | RemoteFolder, name: str) -> RunFolder:
         else:
             folder = results / name
             latest = folder / "latest"
-            if (latest / "study.yaml").is_file():
+            if os.path.isfile(latest / "study.yaml"):
                 return RunFolder(name, latest.resolve())
-            runs = sorted(run for run in folder.glob("*") if RUN_ID.fullmatch(run.name)) if folder.is_dir() else []
+            runs = sorted(run for run in folder.glob("*") if RUN_ID.fullmatch(run.name)) if os.path.isdir(folder) else []
             if runs:
                 return RunFolder(name, runs[-1])
     known = known_studies(results) if isinstance(results, RemoteFolder) else _known_studies(results)
@@ -310,7 +318,7 @@ def _find_run(results: Path | RemoteFolder, name: str) -> RunFolder:
 
 
 def _known_studies(results: Path) -> list[str]:
-    links = [*results.glob("*/latest"), *results.glob("*/*/latest")] if results.is_dir() else []
+    links = [*results.glob("*/latest"), *results.glob("*/*/latest")] if os.path.isdir(results) else []
     return sorted({link.parent.relative_to(results).as_posix() for link in links})
 
 

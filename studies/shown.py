@@ -20,6 +20,7 @@ import pyarrow as pa
 from rich.console import Console
 
 from bsd_core import __version__
+from bsd_core.errors import StorageError
 from studies.front import FrontInfo, collect_front, render_front
 from studies.report.terminal import print_summary
 from studies.robustness import collect_robustness, render_robustness
@@ -48,7 +49,7 @@ class _Shown:
 
 
 def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
-    """Compute the statistics, draw the fronts, print both, and say where everything is.
+    """Compute the statistics, draw the fronts, print both, and say where everything is; shown also where nothing can be written.
 
     Args:
         run: where tables were just written.
@@ -57,17 +58,25 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
 
     Raises:
         DataError: a file of predictions is broken.
-        StorageError: statistics or figures cannot be written.
+        StorageError: statistics or figures could not be written.
     """
     from studies.report.figures import draw_front, save_figure
-    from studies.statistics.document import update_statistics
+    from studies.statistics.document import collect_statistics, write_statistics
 
     before = _digests(run, _SOURCES)
-    shown = _Shown.of(tables.trials, tables.evaluations, update_statistics(run, tables))
-    if shown.info.n_points:
-        save_figure(draw_front(shown.info), run.figures, "front")
+    document = collect_statistics(tables, run.spec(), run.predictions)
+    shown = _Shown.of(tables.trials, tables.evaluations, document)
+    problem: StorageError | None = None
+    try:
+        write_statistics(run, document)
+        if shown.info.n_points:
+            save_figure(draw_front(shown.info), run.figures, "front")
+        write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())
+    except StorageError as error:
+        problem = error
     _print(run, shown, console)
-    write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())
+    if problem is not None:
+        raise problem
 
 
 def show_unchanged_front(run: RunFolder, console: Console) -> bool:

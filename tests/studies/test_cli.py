@@ -177,10 +177,18 @@ def test_a_run_in_which_no_trial_has_ended_is_refused(
     assert message == f"error: No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}\n"
 
 
-def test_a_front_that_cannot_be_written_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
+@pytest.mark.parametrize("in_the_way", ["tables", "report"])
+def test_a_front_that_cannot_be_written_is_shown_all_the_same(
+    in_the_way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen
+) -> None:
     run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
-    run.tables.write_text("in the way", encoding="utf-8")
-    assert str(run.path) in refused(monkeypatch, capsys, "front", "mine", "--results", str(tmp_path))
+    (run.path / in_the_way).write_text("in the way", encoding="utf-8")
+    assert main(monkeypatch, "front", "mine", "--results", str(tmp_path)) == 1
+    printed, errors = capsys.readouterr()
+    assert "condition none" in printed
+    assert errors.startswith("error: Shown, but not kept: ")
+    assert str(run.path) in errors
+    assert len(errors.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from subprocess import PIPE
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from bsd_core.errors import ConfigError
 from studies import cluster
+from studies import run as run_module
 from studies.cluster import connect, count_slots, local_node, quiet_environment, ray_address
+from studies.cluster_probe import find_cluster
 from studies.nodes import Node
 from tests.studies._dummies import make_spec
 from tests.studies._processes import command_line, descendants
@@ -91,7 +94,7 @@ def test_an_address_where_nothing_answers_is_refused_at_once(address: str, monke
     monkeypatch.setenv("RAY_ADDRESS", address)
     started = time.monotonic()
     with pytest.raises(ConfigError, match=r"Nothing answers at RAY_ADDRESS='.*unset RAY_ADDRESS to run on this machine") as caught:
-        connect(ray_address(), data_bytes=1)
+        find_cluster(ray_address() or "")
     assert time.monotonic() - started < 20
     assert repr(address) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -112,6 +115,7 @@ def test_a_local_ray_is_sized_to_machine_and_data_and_opens_no_dashboard(monkeyp
 
 _LOCAL_RAY = """
 import sys
+from studies.cluster_probe import find_cluster
 from studies.cluster import connect
 connect(None, data_bytes=1)
 import ray
@@ -145,3 +149,15 @@ from studies.loopback import on_loopback
 with on_loopback():
     print(_ask(sys.argv[1], "there")[1])
 """
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://head:10001"])
+def test_a_wrong_address_is_told_before_any_data_are_loaded(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*arguments: Any, **settings: Any) -> Any:
+        raise AssertionError("data were loaded")
+
+    monkeypatch.setattr(run_module, "prepare", load)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ConfigError, match="RAY_ADDRESS"):
+        run_module.run_study("mine", make_spec(), tmp_path)
+    assert list(tmp_path.iterdir()) == []

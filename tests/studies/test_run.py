@@ -20,6 +20,7 @@ import studies
 from bsd_core.errors import ConfigError, DataError
 from studies import cluster
 from studies import run as run_module
+from studies.cluster_probe import FoundCluster
 from studies.driver import StudyDriver
 from studies.ledger import read_ledger
 from studies.nodes import Node
@@ -313,6 +314,7 @@ def test_a_cluster_that_is_too_small_starts_nothing_and_is_left(
 ) -> None:
     left: list[bool] = []
     monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(run_module, "find_cluster", lambda address: FoundCluster("127.0.0.1:6379", 1, needs_token=False))
     monkeypatch.setattr(cluster, "disconnect", lambda: left.append(True))
     with pytest.raises(ConfigError, match=r"A trial asks for 3 CPUs .* but the cluster has 2 CPUs"):
         run_study("mine", make_spec(cpus_per_trial=3), tmp_path)
