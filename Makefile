@@ -19,7 +19,7 @@ READY := $(VENV)/.ready
 help: ## list the targets
 	@echo "make study STUDY=label_noise      run a study, print its front, write tables and figures"
 	@echo '    SET="key=value ..."           override fields, e.g. SET="dataset=cifar10 model=resnet20 trials=32"'
-	@echo "    RESULTS=dir                   where results go (default: results)"
+	@echo "    RESULTS=folder                where results go (default: results), or s3://bucket/folder"
 	@echo "make resume STUDY=name            finish a run that was interrupted"
 	@echo "make front STUDY=name             print and draw the front of the newest run"
 	@echo "make report STUDY=name            print every statistic of the newest run"
