@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -75,7 +76,8 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
     if before and before != provenance:
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())
     write_tables(run, tables, table_metadata(run, provenance, ledger_bytes=events.n_bytes))
-    run.statistics.unlink(missing_ok=True)  # of earlier tables
+    with contextlib.suppress(OSError):
+        run.statistics.unlink(missing_ok=True)  # of earlier tables
     if search is not None:
         from studies.search import export_journal
 
