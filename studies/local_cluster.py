@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
-import secrets
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
-from bsd_core.errors import BSDError, ConfigError
+from bsd_core.errors import BSDError, ConfigError, StorageError, one_line, printable, shown
+from bsd_core.whole_file import write_whole
+from studies.interrupts import termination_as_interrupt
 from studies.loopback import LOOPBACK
-from studies.ray_node import StartingNode, start_node
+from studies.memory import machine_memory
+from studies.ray_node import JoinTimeoutError, StartingNode, start_node
+from studies.ray_token import with_token
 from studies.sessions import command_line, kill_sessions, members
+from studies.uninterrupted import uninterrupted
 
 _STORE_SHARE: Final = 0.3  # of the memory, for the object stores of all nodes together, as Ray takes for one
 
@@ -44,9 +49,18 @@ class LocalCluster:
 
 
 def default_state() -> Path:
-    """The folder that remembers the cluster of this user."""
+    """The folder that remembers the cluster of this user.
+
+    Raises:
+        ConfigError: the user has no home.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "bsd-study" / "cluster"
+    try:
+        return Path(cache).expanduser() / "bsd-study" / "cluster"
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{shown(cache)} is nowhere ({one_line(error)}). Set XDG_CACHE_HOME to a folder that you can write to."
+        ) from error
 
 
 def running_cluster(state: Path | None = None) -> LocalCluster | None:
@@ -68,30 +82,54 @@ def start_cluster(state: Path | None = None, *, n_nodes: int = 3, cpus: int = 1)
         cpus: of each; they are a number that Ray counts with, and may be more than there are.
 
     Raises:
-        ConfigError: one runs already, a number is impossible, or Ray does not start.
+        ConfigError: one runs or is being started already, a number is impossible, or Ray does not start.
+        StorageError: there is no place for what must be remembered.
     """
     if n_nodes < 1 or cpus < 0:
         raise ConfigError(f"A cluster has at least 1 node, of at least 0 CPUs, but got {n_nodes} nodes of {cpus} CPUs.")
     state = state or default_state()
-    if (running := running_cluster(state)) is not None:
-        raise ConfigError(
-            f"A cluster of {_nodes(len(running.sessions))} runs already at {running.address}. Use it with RAY_ADDRESS=auto, "
-            "or stop it first: make cluster-stop"
-        )
-    state.mkdir(parents=True, exist_ok=True)
-    store = int(_STORE_SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / n_nodes)
-    environment = _with_token(os.environ)
-    cluster = LocalCluster(f"{LOOPBACK}:{_free_port()}", tempfile.mkdtemp(prefix="bsd-ray-"), ())
+    with _alone(state):
+        if (running := running_cluster(state)) is not None:
+            raise ConfigError(
+                f"A cluster of {_nodes(len(running.sessions))} runs already at {running.address}. Use it with RAY_ADDRESS=auto, "
+                "or stop it first: make cluster-stop"
+            )
+        return _start(state, n_nodes, cpus)
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Let no other process start a cluster that would be remembered in the same place."""
+    with contextlib.ExitStack() as stack:
+        try:
+            state.mkdir(parents=True, exist_ok=True)
+            door = stack.enter_context((state / "lock").open("w", encoding="utf-8"))
+            fcntl.flock(door, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError("Another make cluster is starting one. Wait for it, or end it: make cluster-stop") from None
+        except OSError as error:
+            raise StorageError(
+                f"A cluster cannot be remembered in {shown(state)} ({one_line(error, limit=120)}). Set XDG_CACHE_HOME to a folder that you "
+                "can write to."
+            ) from error
+        yield
+
+
+def _start(state: Path, n_nodes: int, cpus: int) -> LocalCluster:
+    store = int(_STORE_SHARE * machine_memory() / n_nodes)
+    environment = with_token(os.environ)
+    cluster = LocalCluster(f"{LOOPBACK}:{_free_port()}", _new_folder(), ())
     nodes: dict[int, StartingNode] = {}
 
     def start(number: int) -> None:
-        nodes[number] = start_node(number, cluster.address, cluster.folder, cpus=cpus, store_bytes=store, environment=environment)
-        _remember(state, replace(cluster, sessions=tuple(node.session for node in nodes.values())))
+        with uninterrupted():  # or there would be a node that nobody knows of
+            nodes[number] = start_node(number, cluster.address, cluster.folder, cpus=cpus, store_bytes=store, environment=environment)
+            _remember(state, replace(cluster, sessions=tuple(node.session for node in nodes.values())))
 
     def wait(number: int) -> None:
         try:
             nodes[number].wait()
-        except ConfigError:  # Ray gives a node 30 s to join, which can be too little on a busy machine: once more
+        except JoinTimeoutError:  # Ray gives a node 30 s, which can be too little on a busy machine: once more
             nodes[number].end()
             start(number)
             nodes[number].wait()
@@ -104,10 +142,10 @@ def start_cluster(state: Path | None = None, *, n_nodes: int = 3, cpus: int = 1)
         for number in range(1, n_nodes):
             wait(number)
     except BaseException:
-        for node in nodes.values():
-            node.end()
-        shutil.rmtree(cluster.folder, ignore_errors=True)
-        _record(state).unlink(missing_ok=True)
+        with uninterrupted():
+            for node in nodes.values():
+                node.end()
+            _forget(state, cluster)
         raise
     return replace(cluster, sessions=tuple(node.session for node in nodes.values()))
 
@@ -118,8 +156,7 @@ def stop_cluster(state: Path | None = None) -> LocalCluster | None:
     cluster = running_cluster(state)
     if cluster is not None:
         kill_nodes(cluster, *range(len(cluster.sessions)))
-        shutil.rmtree(cluster.folder, ignore_errors=True)
-    _record(state).unlink(missing_ok=True)
+        _forget(state, cluster)
     return cluster
 
 
@@ -133,23 +170,17 @@ def _is_alive(cluster: LocalCluster, session: int) -> bool:
     return any(cluster.folder in command_line(pid) for pid in members(session))
 
 
-def _with_token(environment: Mapping[str, str]) -> dict[str, str]:
-    """With Ray's token asked for, and made in the place where Ray looks for it if there is none, as a local Ray does."""
-    if environment.get("RAY_AUTH_MODE"):
-        return dict(environment)
-    told = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & environment.keys()
-    file = Path.home() / ".ray" / "auth_token"
-    if not told and not file.exists():
-        file.parent.mkdir(exist_ok=True)
-        with contextlib.suppress(FileExistsError), open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as sink:
-            sink.write(secrets.token_hex(32))
-    return {**environment, "RAY_AUTH_MODE": "token"}
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def _new_folder() -> str:
+    try:
+        return tempfile.mkdtemp(prefix="bsd-ray-")
+    except OSError as error:
+        raise StorageError(f"Ray has no place for its temporary files ({one_line(error, limit=120)}). Set TMPDIR to a folder.") from error
 
 
 def _record(state: Path) -> Path:
@@ -157,9 +188,14 @@ def _record(state: Path) -> Path:
 
 
 def _remember(state: Path, cluster: LocalCluster) -> None:
-    new = _record(state).with_suffix(".new")
-    new.write_text(json.dumps(asdict(cluster)), encoding="utf-8")
-    new.replace(_record(state))
+    write_whole(_record(state), lambda file: file.write(json.dumps(asdict(cluster)).encode()))
+
+
+def _forget(state: Path, cluster: LocalCluster) -> None:
+    """What is left counts for nothing: a record whose nodes are dead is none."""
+    shutil.rmtree(cluster.folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        _record(state).unlink()
 
 
 def _nodes(n: int) -> str:
@@ -184,22 +220,29 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main() -> None:
-    """Run the command line; a problem is one line on standard error and exit code 2."""
+    """Run the command line; a problem is one line on standard error and exit code 2, Ctrl-C 130, SIGTERM 143."""
+    with termination_as_interrupt() as termination:
+        try:
+            print("\n".join(_answer(sys.argv[1:])), flush=True)
+        except BSDError as error:
+            print(f"error: {printable(str(error))}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("Interrupted.", file=sys.stderr)
+            sys.exit(143 if termination.came else 130)
+
+
+def _answer(arguments: Sequence[str]) -> list[str]:
+    """What to say once it is done."""
     parser = _Parser(prog="python -m studies.local_cluster", description="A Ray cluster of several nodes on this machine.")
     parser.add_argument("action", choices=("start", "stop", "status"))
     parser.add_argument("--nodes", type=int, default=3, help="with the head (default: 3)")
     parser.add_argument("--cpus", type=int, default=1, help="of each node, as Ray counts (default: 1)")
-    try:
-        chosen = parser.parse_args()
-        if chosen.action == "stop":
-            stopped = stop_cluster()
-            lines = ["No cluster of make cluster runs."] if stopped is None else [f"Stopped {_nodes(len(stopped.sessions))}."]
-        else:
-            lines = describe(start_cluster(n_nodes=chosen.nodes, cpus=chosen.cpus) if chosen.action == "start" else running_cluster())
-    except BSDError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print("\n".join(lines))
+    chosen = parser.parse_args(arguments)
+    if chosen.action == "stop":
+        stopped = stop_cluster()
+        return ["No cluster of make cluster runs."] if stopped is None else [f"Stopped {_nodes(len(stopped.sessions))}."]
+    return describe(start_cluster(n_nodes=chosen.nodes, cpus=chosen.cpus) if chosen.action == "start" else running_cluster())
 
 
 if __name__ == "__main__":

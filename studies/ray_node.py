@@ -14,6 +14,11 @@ from studies.loopback import LOOPBACK
 from studies.sessions import kill_sessions
 
 _START_SECONDS: Final = 90  # on a busy machine
+_TOO_LATE: Final = "timed out during startup"  # what ray start says of a node that has not joined after 30 s
+
+
+class JoinTimeoutError(ConfigError):
+    """Ray gave up waiting for a node to join: where the machine is merely busy, it can succeed the next time."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class StartingNode:
         """Return when the node has joined.
 
         Raises:
-            ConfigError: it has not; what there is of it lives on until `end`.
+            JoinTimeoutError: it has not in the time that Ray gives it; what there is of it lives on until `end`.
+            ConfigError: it has not for another reason; likewise.
         """
         try:
             code = self.process.wait(timeout=_START_SECONDS)
@@ -46,7 +52,8 @@ class StartingNode:
         self.log.seek(0)
         said = [line for line in self.log.read().decode(errors="replace").splitlines() if line.strip()]
         last = one_line(ValueError(said[-1] if said else "it said nothing"), limit=200)
-        raise ConfigError(f"Node {self.number} did not start: ray start {what} ({last}).")
+        kind = JoinTimeoutError if any(_TOO_LATE in line for line in said) else ConfigError
+        raise kind(f"Node {self.number} did not start: ray start {what} ({last}).")
 
     def end(self) -> None:
         """End what there is of it."""
@@ -75,6 +82,9 @@ def start_node(
         store_bytes: of its object store.
         environment: of its processes; this process's own unless given.
         inside: a command in front, which must become `ray start` by exec.
+
+    Raises:
+        ConfigError: the machine lets us start no process.
     """
     port = address.rpartition(":")[2]
     place = [f"--address={address}"] if number else ["--head", f"--port={port}", "--include-dashboard=false"]
@@ -89,13 +99,16 @@ def start_node(
         "--disable-usage-stats",
     ]
     command = [sys.executable, "-m", "studies.loopback", "start", *place, *common]
-    log = tempfile.TemporaryFile()  # noqa: SIM115
-    process = subprocess.Popen(
-        [*inside, *command],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-        env=None if environment is None else dict(environment),
-    )
+    try:
+        log = tempfile.TemporaryFile()  # noqa: SIM115
+        process = subprocess.Popen(
+            [*inside, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env=None if environment is None else dict(environment),
+        )
+    except OSError as error:
+        raise ConfigError(f"Node {number} did not start: {one_line(error, limit=200)}.") from error
     return StartingNode(number, process, log)

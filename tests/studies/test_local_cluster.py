@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +18,10 @@ from bsd_core.errors import ConfigError
 from studies import local_cluster
 from studies.ledger import read_ledger
 from studies.local_cluster import LocalCluster, default_state, describe, running_cluster, start_cluster, stop_cluster
+from studies.ray_node import StartingNode
 from studies.sessions import members
 from tests.studies._dummies import write_study
-from tests.studies._processes import descendants
+from tests.studies._processes import descendants, wait_for
 from tests.studies._real_runs import call, command
 from tests.studies._sockets import listening
 
@@ -103,6 +107,92 @@ def test_what_did_not_start_whole_is_ended_and_told_in_one_line(tmp_path: Path, 
     assert "\n" not in str(caught.value)
     assert members(*taken[-1]) == []
     assert running_cluster(tmp_path) is None
+
+
+def test_only_a_node_that_did_not_join_in_time_is_started_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def start_node(number: int, *_: object, **__: object) -> StartingNode:
+        begun.append(number)
+        said = "raise Exception('The current node timed out during startup.')" if begun.count(number) == 1 and number < 2 else "0/0"
+        log = tempfile.TemporaryFile()  # noqa: SIM115
+        process = subprocess.Popen([sys.executable, "-c", said if number else said.replace("0/0", "")], stderr=log, start_new_session=True)
+        return StartingNode(number, process, log)
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr(local_cluster, "start_node", start_node)
+    with pytest.raises(ConfigError, match=r"^Node 1 did not start: ray start ended with code 1 \(ZeroDivisionError: division by zero\)\.$"):
+        start_cluster(tmp_path, n_nodes=3)
+    assert begun == [0, 0, 1, 2, 1]
+    assert running_cluster(tmp_path) is None
+
+
+def begin(**environment: str) -> subprocess.Popen[str]:
+    """`python -m studies.local_cluster start` at work."""
+    ours = [sys.executable, "-m", "studies.local_cluster", "start", "--nodes=1"]
+    return subprocess.Popen(ours, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_while_a_cluster_starts_leaves_nothing(number: signal.Signals, code: int, at_home: Path) -> None:
+    record = default_state() / "cluster.json"
+    with begin() as starting:
+        wait_for(record.exists, what="a first node")
+        content = json.loads(record.read_text(encoding="utf-8"))
+        with begin() as second:
+            refused = second.communicate(timeout=60)
+        starting.send_signal(number)
+        said = starting.communicate(timeout=60)
+    assert refused == ("", "error: Another make cluster is starting one. Wait for it, or end it: make cluster-stop\n")
+    assert second.returncode == 2
+    assert said == ("", "Interrupted.\n")
+    assert starting.returncode == code
+    assert members(*content["sessions"]) == []
+    assert not Path(content["folder"]).exists()
+    assert not record.exists()
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"XDG_CACHE_HOME": "/proc/nope"}, r"A cluster cannot be remembered in '/proc/nope/bsd-study/cluster' .*\. Set XDG_CACHE_HOME to"),
+        ({"XDG_CACHE_HOME": "/dev/null"}, r"A cluster cannot be remembered in '/dev/null/bsd-study/cluster' .*\. Set XDG_CACHE_HOME to"),
+        ({"XDG_CACHE_HOME": "~nobody-at-all/x"}, r"'~nobody-at-all/x' is nowhere .*\. Set XDG_CACHE_HOME to"),
+        (
+            {"HOME": "/proc/nope"},
+            r"Ray's token cannot be made in ~/\.ray .*\. Let HOME be a folder that you can write to, or set RAY_AUTH_TOK",
+        ),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line(environment: dict[str, str], message: str, at_home: Path) -> None:
+    with begin(**{"XDG_CACHE_HOME": str(at_home / "cache"), **environment}) as starting:
+        said = starting.communicate(timeout=60)
+    assert (starting.returncode, said[0], said[1].count("\n")) == (2, "", 1)
+    assert re.match(f"error: {message}", said[1])
+
+
+@pytest.mark.parametrize("action", ["stop", "status"])
+def test_a_cache_that_is_none_remembers_no_cluster(action: str) -> None:
+    ours = [sys.executable, "-m", "studies.local_cluster", action]
+    done = subprocess.run(ours, env={**os.environ, "XDG_CACHE_HOME": "/dev/null"}, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("No cluster ")
+
+
+def test_the_object_stores_together_take_their_share_of_what_memory_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def start_node(*_: object, store_bytes: int, **__: object) -> StartingNode:
+        asked.append(store_bytes)
+        raise ConfigError("enough")
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr(local_cluster, "start_node", start_node)
+    monkeypatch.setattr(local_cluster, "machine_memory", lambda: 20 << 30)  # of a container
+    with pytest.raises(ConfigError, match=r"^enough$"):
+        start_cluster(tmp_path, n_nodes=3)
+    assert asked == [2 << 30]
 
 
 @pytest.mark.parametrize("record", ["", "{}", "[]", '{"address": 1, "folder": "x", "sessions": ["a"]}'])
