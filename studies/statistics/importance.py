@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from studies.arm_space import is_within
 from studies.pareto import costs
 
 if TYPE_CHECKING:
@@ -82,6 +81,8 @@ def importances(
     References:
         Watanabe et al., PED-ANOVA, IJCAI 2023, by Optuna, as compared with all trials of the search.
     """
+    from studies.arm_space import is_within  # with Optuna
+
     finished = [row for row in rows if row["state"] == "complete" and all(_finite(row[name]) for name in objectives)]
     names = [name for name, space in distributions.items() if all(is_within(space, row.get(f"param_{name}")) for row in finished)]
     if len(finished) < MIN_TRIALS or not names:
