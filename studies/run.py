@@ -25,7 +25,7 @@ from studies.cluster_probe import FoundCluster, find_cluster
 from studies.confirm import ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
 from studies.halving import ParetoHalving
-from studies.interrupts import Termination, termination_as_interrupt
+from studies.interrupts import INTERRUPTED, TERMINATED, Termination, termination_as_interrupt
 from studies.ledger import MEASURED, Event, Ledger, LedgerReader, read_ledger
 from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.prepare_confirm import prepare_confirm
@@ -42,7 +42,7 @@ from studies.trial_checkpoints import CheckpointPlan, remove_all_checkpoints, re
 from studies.trial_data import SearchData, TestData, TrialSettings
 from studies.tune_state import clear_tune_state
 
-DONE, FAILED, INTERRUPTED, TERMINATED = 0, 1, 130, 143
+DONE, FAILED = 0, 1
 
 
 def run_study(study: str, spec: StudySpec, results: Path | RemoteFolder) -> int:
@@ -52,7 +52,7 @@ def run_study(study: str, spec: StudySpec, results: Path | RemoteFolder) -> int:
         BSDError: the input is wrong; nothing was started and nothing was written.
     """
     run: RunFolder | None = None
-    with termination_as_interrupt() as termination:
+    with termination_as_interrupt(lambda: _last_words(run)) as termination:
         try:
             check_writable(results)
             prepared, found = _prepared(spec)
@@ -65,7 +65,7 @@ def run_study(study: str, spec: StudySpec, results: Path | RemoteFolder) -> int:
                 with run.lock():
                     return _train(run, spec, prepared, slots, earlier=[])
         except KeyboardInterrupt:
-            return _say_interrupted(our_console(), run, termination)
+            return _say_interrupted(run, termination)
 
 
 def resume_study(run: RunFolder) -> int:
@@ -75,12 +75,12 @@ def resume_study(run: RunFolder) -> int:
         BSDError: the run is at work elsewhere, or its data are no longer the same.
     """
     spec = run.spec()
-    with termination_as_interrupt() as termination:
+    with termination_as_interrupt(lambda: _last_words(run)) as termination:
         try:
             with run.lock():
                 return _resume(run, spec, termination)
         except KeyboardInterrupt:
-            return _say_interrupted(our_console(), run, termination)
+            return _say_interrupted(run, termination)
 
 
 def _resume(run: RunFolder, spec: StudySpec, termination: Termination) -> int:
@@ -353,10 +353,14 @@ def _resume_command(run: RunFolder) -> str:
     return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.place))}"
 
 
-def _say_interrupted(console: Console, run: RunFolder | None, termination: Termination) -> int:
-    """The last line of a run that was ended from outside; its exit code."""
+def _last_words(run: RunFolder | None) -> str:
+    """Of a run that was ended from outside."""
     if run is None:
-        say(console, "Interrupted before the study began; nothing was written.")
-    else:
-        say(console, f"Interrupted; finished trials are kept. Finish the run with: {_resume_command(run)}")
+        return "Interrupted before the study began; nothing was written."
+    return f"Interrupted; finished trials are kept. Finish the run with: {_resume_command(run)}"
+
+
+def _say_interrupted(run: RunFolder | None, termination: Termination) -> int:
+    """The last line, and the exit code."""
+    say(our_console(), _last_words(run))
     return TERMINATED if termination.came else INTERRUPTED

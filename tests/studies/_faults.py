@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
+import io
 import json
 import os
 import shutil
@@ -80,7 +81,7 @@ def undisturbed_run() -> RunFolder:
     """A run to which nothing happened; played in this process, which gives the same numbers as Ray does."""
     results = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, results, ignore_errors=True)
-    with played_here(), contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+    with played_here(), contextlib.redirect_stdout(io.StringIO()):
         assert run_study(NAME, load_spec(write_study(results), []), results) == 0
     return RunFolder(NAME, next(results.glob(f"{NAME}/2*")))
 

@@ -140,7 +140,7 @@ def refused(*arguments: str) -> str:
 
 def test_two_studies_started_together_are_two_runs_and_a_run_at_work_is_left_alone(tmp_path: Path) -> None:
     study, results = write_study(tmp_path), tmp_path / "results"
-    with cluster(1, cpus=4) as there:
+    with cluster(1, cpus=2) as there:
         both = [Driver(("run", str(study), "--results", str(results)), there.environment()) for _ in range(2)]
 
         def at_work() -> list[RunFolder]:

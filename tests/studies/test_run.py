@@ -22,10 +22,11 @@ from studies import cluster
 from studies import run as run_module
 from studies.cluster_probe import FoundCluster
 from studies.driver import StudyDriver
+from studies.interrupts import INTERRUPTED, TERMINATED
 from studies.ledger import read_ledger
 from studies.nodes import Node
 from studies.results import write_results
-from studies.run import DONE, FAILED, INTERRUPTED, TERMINATED, resume_study, run_study
+from studies.run import DONE, FAILED, resume_study, run_study
 from studies.run_folder import RunFolder, find_run
 from studies.search import StudySearch
 from studies.shown import show_front
