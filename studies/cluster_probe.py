@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -44,47 +45,8 @@ class FoundCluster:
         return is_loopback(self.address.rpartition(":")[0])
 
 
-class ClusterSearch:
-    """The question, asked in a child process while this one goes on."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        _check_form(address)
-        command = [sys.executable, "-m", "studies.cluster_probe", address]
-        self._child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
-
-    def result(self) -> FoundCluster:
-        """What was found, within 15 seconds.
-
-        Raises:
-            ConfigError: nothing that can be joined; says why and what to do.
-        """
-        where = f"RAY_ADDRESS={shown(self._address)}"
-        try:
-            answer, complaint = self._child.communicate(timeout=LIMIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            raise ConfigError(
-                f"What listens at {where} does not answer as a Ray cluster does (waited {LIMIT_SECONDS} s). "
-                f"Give the port of the head (6379 if ray start was not told another), {_INSTEAD}."
-            ) from None
-        finally:
-            self._child.kill()
-            self._child.wait()
-            for stream in (self._child.stdout, self._child.stderr):
-                if stream is not None:
-                    stream.close()
-        try:
-            found = json.loads(answer)
-        except ValueError:
-            last = one_line(ValueError((complaint.strip().splitlines() or [f"exit code {self._child.returncode}"])[-1]), limit=120)
-            raise ConfigError(f"Ray cannot join the cluster at {where} ({last}). Correct the address, {_INSTEAD}.") from None
-        if "problem" in found:
-            raise ConfigError(found["problem"])
-        return FoundCluster(**found)
-
-
 def find_cluster(address: str) -> FoundCluster:
-    """The cluster at host:port, or the one that "auto" means.
+    """The cluster at host:port, or the one that "auto" means; asked for 15 seconds at most.
 
     "auto" is the one that `make cluster` started, else the only one of which this machine is a node; a Ray that another process has
     started for itself is none.
@@ -92,7 +54,26 @@ def find_cluster(address: str) -> FoundCluster:
     Raises:
         ConfigError: no such cluster, or it cannot be joined from here.
     """
-    return ClusterSearch(address).result()
+    _check_form(address)
+    where = f"RAY_ADDRESS={shown(address)}"
+    command = [sys.executable, "-m", "studies.cluster_probe", address]
+    try:
+        child = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(
+            f"{where} did not answer as a Ray cluster does within {LIMIT_SECONDS} s. If something else listens there, give the port of the "
+            f"head (6379 if ray start was not told another); if this machine or the head is merely busy, try again; {_INSTEAD}."
+        ) from None
+    try:
+        found = json.loads(child.stdout)
+    except ValueError:
+        last = one_line(ValueError((child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]), limit=120)
+        raise ConfigError(f"Ray cannot join the cluster at {where} ({last}). Correct the address, {_INSTEAD}.") from None
+    if "problem" in found:
+        raise ConfigError(found["problem"])
+    return FoundCluster(**found)
 
 
 def _check_form(address: str) -> None:
@@ -213,6 +194,7 @@ def _check_versions(metadata: dict[str, Any], where: str) -> None:
 
 
 def _main(address: str) -> None:
+    signal.alarm(LIMIT_SECONDS)  # ends this process even where who asks was killed, and Ray's code would wait on
     with on_loopback():
         try:
             answer = asdict(_search(address))

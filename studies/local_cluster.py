@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from typing import Final, NoReturn
 
 from bsd_core.errors import BSDError, ConfigError, StorageError, one_line, printable, shown
 from bsd_core.whole_file import write_whole
-from studies.interrupts import termination_as_interrupt
+from studies.interrupts import INTERRUPTED, TERMINATED
 from studies.loopback import LOOPBACK
 from studies.memory import machine_memory
 from studies.ray_node import JoinTimeoutError, StartingNode, start_node
@@ -221,15 +222,19 @@ class _Parser(argparse.ArgumentParser):
 
 def main() -> None:
     """Run the command line; a problem is one line on standard error and exit code 2, Ctrl-C 130, SIGTERM 143."""
-    with termination_as_interrupt() as termination:
-        try:
-            print("\n".join(_answer(sys.argv[1:])), flush=True)
-        except BSDError as error:
-            print(f"error: {printable(str(error))}", file=sys.stderr)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            print("Interrupted.", file=sys.stderr)
-            sys.exit(143 if termination.came else 130)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        print("\n".join(_answer(sys.argv[1:])), flush=True)
+    except BSDError as error:
+        print(f"error: {printable(str(error))}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt as interrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(TERMINATED if signal.SIGTERM in interrupt.args else INTERRUPTED)
+
+
+def _interrupt(number: int, _: object) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
 def _answer(arguments: Sequence[str]) -> list[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from studies import cluster_probe
 from studies.cluster_probe import FoundCluster, find_cluster
 from studies.local_cluster import LocalCluster
 from tests.studies._clusters import TOKEN, Cluster, cluster
+from tests.studies._processes import alive, command_line, descendants, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,24 @@ def test_an_address_of_another_form_is_refused_with_the_way_out(address: str, me
 def test_something_that_listens_but_is_no_ray_is_refused_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         started = time.monotonic()
-        with pytest.raises(ConfigError, match=r"does not answer as a Ray cluster does \(waited 15 s\)\. Give the port of the head"):
+        with pytest.raises(ConfigError, match=r"did not answer as a Ray cluster does within 15 s\. If something else .* port of the head"):
             find_cluster(f"127.0.0.1:{server.getsockname()[1]}")
         assert time.monotonic() - started < 20
+
+
+_ASK = "import sys; from studies.cluster_probe import find_cluster; find_cluster(sys.argv[1])"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_who_asks_can_be_ended_and_leaves_nobody_asking(number: signal.Signals) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        with subprocess.Popen([sys.executable, "-c", _ASK, address], stderr=subprocess.DEVNULL) as parent:
+            (child,) = wait_for(lambda: [pid for pid in descendants(parent.pid) if address in command_line(pid)], what="the question")
+            server.accept()[0].close()  # it has come so far as to ask
+            parent.send_signal(number)
+        wait_for(lambda: not alive([child]), seconds=1 if number == signal.SIGINT else 25, what="its end")
 
 
 def test_a_host_that_drops_packets_is_refused_in_time() -> None:
