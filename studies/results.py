@@ -11,6 +11,7 @@ from studies.ledger import Event, LedgerReader
 from studies.run_folder import RunFolder, write_atomically
 from studies.spec import StudySpec
 from studies.tables import Tables, build_tables, write_tables
+from studies.verify_form import require_own_trials
 
 if TYPE_CHECKING:
     from studies.search import StudySearch
@@ -66,12 +67,14 @@ def write_results(run: RunFolder, search: StudySearch | None = None) -> Tables |
 
     Raises:
         ConfigError: the run's study.yaml is missing or broken.
+        DataError: the ledger has trials that the study cannot have; nothing is written.
         StorageError: they cannot be written.
     """
     events = LedgerReader(run.ledger)
     tables = ledger_tables(run, events)
     if tables is None:
         return None
+    require_own_trials(run, tables.trials)
     before, provenance = run.provenance(), full_provenance(run, choices(run))
     if before and before != provenance:
         write_atomically(run.path / "provenance.json", json.dumps(provenance, indent=2).encode())

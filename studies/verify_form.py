@@ -40,16 +40,26 @@ def check_form(tables: Tables, spec: StudySpec) -> None:
     rows: dict[str, list[Row]] = {name: getattr(tables, name).to_pylist() for name in _SCHEMAS}
     for name, members in rows.items():
         _check_values(name, members, spec)
-    chosen = {row["trial_id"] for row in rows["trials"] if row["chosen_as"] is not None}
-    for row in rows["trials"]:
-        _check_trial(row, spec)
-        if row["phase"] == "confirm" and row["confirms"] not in chosen:
-            raise _wrong("trials", row, "confirms", f"{row['confirms']!r} is no search trial that was chosen")
+    _check_trials(rows["trials"], spec)
     ids = {row["trial_id"] for row in rows["trials"]}
     for name in ("epochs", "evaluations", "reliability"):
         for trial_id in dict.fromkeys(row["trial_id"] for row in rows[name]):
             if trial_id not in ids:
                 raise DifferenceError(f"table {name}, trial {trial_id}: table trials has no such trial")
+
+
+def require_own_trials(run: RunFolder, trials: pa.Table) -> None:
+    """For a reader of tables that were just built from a ledger, which fit its form, but perhaps not its study.
+
+    Raises:
+        DataError: it names the first thing that is not as it should be.
+    """
+    rows, spec = trials.to_pylist(), run.spec()
+    try:
+        _check_values("trials", rows, spec)
+        _check_trials(rows, spec)
+    except DifferenceError as difference:
+        raise DataError(f"The ledger of {run.place} is not one of its study.yaml: {difference}. Was either of them changed?") from None
 
 
 def require_form(run: RunFolder, tables: Tables) -> None:
@@ -134,6 +144,14 @@ def _check_trial(row: Row, spec: StudySpec) -> None:
         raise _wrong("trials", row, "audited", f"True in the file, but its state is {row['state']}")
     if not stopped and (row["state"] == "failed") != (row["error"] is not None):
         raise _wrong("trials", row, "error", f"{'null' if row['error'] is None else 'a text'} in the file, but its state is {row['state']}")
+
+
+def _check_trials(rows: Sequence[Row], spec: StudySpec) -> None:
+    chosen = {row["trial_id"] for row in rows if row["chosen_as"] is not None}
+    for row in rows:
+        _check_trial(row, spec)
+        if row["phase"] == "confirm" and row["confirms"] not in chosen:
+            raise _wrong("trials", row, "confirms", f"{row['confirms']!r} is no search trial that was chosen")
 
 
 def _one_of(row: Row, column: str, known: Sequence[str]) -> None:
