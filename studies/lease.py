@@ -138,7 +138,8 @@ class Lease:
     def _renew(self, folder: RemoteFolder) -> None:
         with self._renewing:
             content, holder = self._read(folder)
-            self._lost = self._lost or (content is not None and holder != self._me)
+            # One that is gone has been another's, who has given it back since: nobody else removes it.
+            self._lost = self._lost or content is None or holder != self._me
             if not self._lost:
                 self._write(folder)
 

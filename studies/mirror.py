@@ -104,7 +104,7 @@ class Mirror:
             StorageError: the store does not take them, or the run is no longer ours.
         """
         self._check()
-        self.remote.remove(self._push())
+        self.remote.remove([name for name in self._push() if not name.startswith(_PREDICTIONS)])
 
     def share(self) -> str | None:
         """Send what was made of a run that this process did not hold, unless that would disturb anyone.

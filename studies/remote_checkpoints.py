@@ -41,7 +41,7 @@ class RemoteTrialCheckpoints(TrialCheckpoints):
             written = save_checkpoint(Path(here), trainer, extra=extra).name
             folder.put_files(Path(here), [written])
         names = _newest_first(folder)
-        newer, kept = names[: names.index(written)], names[names.index(written) :]
+        newer, kept = [name for name in names if name > written], [name for name in names if name <= written]
         folder.remove([*newer, *kept[KEEP:]])  # a newer one is a broken file that was passed over: this training has not been there yet
 
     @cached_property

@@ -173,6 +173,7 @@ def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int,
                 confirm = trainings.confirm(prepared)
         except KeyboardInterrupt as stop:
             interruption = stop
+            run.hurry()
         except Exception as error:
             problem = error
             log(traceback.format_exc())
@@ -314,7 +315,7 @@ def _conclude(
             show_front(run, tables, console)
         elif tables is not None:  # the last line is what matters now; `front` shows the rest
             say(console, f"{count_trials(tables.trials)}, in {short_path(run.place)}")
-        run.push(hurry=interruption is not None)
+        run.push()
     except (BSDError, OSError) as error:
         problem = problem or error
     if interruption is not None:

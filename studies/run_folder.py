@@ -7,7 +7,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -189,19 +188,19 @@ class RunFolder:
         """The same for a process that does not hold the run; if that would disturb anyone, the reason why nothing was sent."""
         return None if self.mirror is None else self.mirror.share()
 
-    def push(self, *, hurry: bool = False) -> None:
+    def push(self) -> None:
         """Send what was written to where the results are, for the process that holds the run.
 
-        Args:
-            hurry: whether not to wait for an object store that does not answer.
-
         Raises:
-            StorageError: it does not take them.
+            StorageError: an object store does not take them.
         """
         if self.mirror is not None:
-            if hurry:
-                self.mirror.hurry()
             self.mirror.push()
+
+    def hurry(self) -> None:
+        """From now on nobody waits for an object store that does not answer."""
+        if self.mirror is not None:
+            self.mirror.hurry()
 
 
 def typed_provenance(content: Any) -> dict[str, Any]:
@@ -270,7 +269,7 @@ def results_root(text: str) -> Path | RemoteFolder:
         ConfigError: neither.
         StorageError: an object store cannot be opened.
     """
-    if is_uri(text) or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", text):
+    if is_uri(text):
         return open_remote(text)
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):

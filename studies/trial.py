@@ -10,7 +10,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
@@ -112,8 +112,8 @@ def _train_and_evaluate(
     clock = {"training_seconds": 0.0}  # without validation
     if checkpoints is not None:
         saved = checkpoints.load(trainer)
-        spent |= saved.get("spent", {})
-        clock |= saved.get("clock", {})
+        spent |= _counted(saved.get("spent"), ("epochs", "train_seconds", "images_seen", "images_per_second"))
+        clock |= _counted(saved.get("clock"), clock)
 
     def on_step() -> None:
         if checkpoints is not None and checkpoints.due:
@@ -192,6 +192,12 @@ def _expected(error: Exception) -> str | None:
     # On a CPU, torch has no class of its own for it.
     no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
     return "out of memory" if no_memory else None
+
+
+def _counted(saved: Any, names: Iterable[str]) -> dict[str, float]:
+    """Numbers that lay beside a checkpoint, and nothing else that may lie there."""
+    found = saved if isinstance(saved, dict) else {}
+    return {name: found[name] for name in names if isinstance(found.get(name), int | float)}
 
 
 def _device_name(device: torch.device) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bsd_core.checkpoint import Found, resume, save_checkpoint
-from bsd_core.errors import ConfigError, StorageError, one_line
+from bsd_core.errors import ConfigError, one_line
 from bsd_core.train import Trainer
 from studies.remote_uri import is_uri
 
@@ -89,7 +89,7 @@ class TrialCheckpoints:
         self._before_save()
         try:
             self._write(trainer, extra)
-        except StorageError as error:
+        except OSError as error:
             if not self._failed:
                 reason = getattr(error.__cause__, "strerror", None) or one_line(error)
                 place = f"{socket.gethostname()} cannot write to {self._place} ({one_line(ValueError(reason), limit=120)})"

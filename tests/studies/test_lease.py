@@ -164,6 +164,17 @@ def test_who_was_away_for_long_looks_first(store: Store) -> None:
             lease.check()
 
 
+def test_who_was_taken_over_by_one_who_has_finished_finds_out_too(store: Store) -> None:
+    folder = store.folder()
+    lease = Lease(folder, replace(QUICK, renew=1000.0, free_after=0.2))
+    with lease.held(tell_nobody):
+        folder.remove([NAME])  # while this process was asleep another has held it, and given it back
+        time.sleep(0.2)
+        with pytest.raises(StorageError, match="another process has taken over this run"):
+            lease.check()
+    assert folder.get(NAME) is None
+
+
 def test_a_lease_outlives_a_store_that_is_away_for_a_moment(store: Store) -> None:
     way = Way(store.port)
     folder = open_remote(store.uri("lease-away", port=way.port), {})
