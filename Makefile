@@ -13,7 +13,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install study resume front report verify retrain describe fields list cluster cluster-stop test check bench gallery \
+.PHONY: help install study resume front report verify retrain describe fields list cluster cluster-stop test faults check bench gallery \
 	evidence clean
 
 help: ## list the targets
@@ -30,7 +30,8 @@ help: ## list the targets
 	@echo "make fields                       list every field of a study file with its meaning"
 	@echo "make cluster [NODES=3 CPUS=1]     start a Ray cluster on this machine, for RAY_ADDRESS=auto"
 	@echo "make cluster-stop                 stop it"
-	@echo "make test                         run the tests"
+	@echo "make test                         run the tests, but for the long ones of faults"
+	@echo "make faults                       run those: killed drivers and nodes, full disks, real clusters, an S3 server (many minutes)"
 	@echo "make check                        lint and type check"
 	@echo "make bench                        measure speed against baselines in the same run"
 	@echo "make gallery DATASET=digits       one training image under every corruption and sequence, as gallery.png"
@@ -90,6 +91,9 @@ cluster-stop: $(READY) ## stop it
 
 test: $(READY) ## run the tests
 	@$(RUN) -m pytest
+
+faults: $(READY) ## the long tests of what can die
+	@$(RUN) -m pytest -m faults --durations=15
 
 check: $(READY) ## lint and type check
 	@$(VENV)/bin/ruff check .

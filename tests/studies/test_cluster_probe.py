@@ -44,6 +44,7 @@ def test_an_address_of_another_form_is_refused_with_the_way_out(address: str, me
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_something_that_listens_but_is_no_ray_is_refused_in_time() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         started = time.monotonic()
@@ -56,6 +57,7 @@ _ASK = "import sys; from studies.cluster_probe import find_cluster; find_cluster
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_who_asks_can_be_ended_and_leaves_nobody_asking(number: signal.Signals) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -114,6 +116,7 @@ def test_auto_is_ours_or_the_only_one_that_is_not_private(monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_cluster_is_found_by_who_has_its_token(one: Cluster, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
@@ -145,6 +148,7 @@ _main(sys.argv[1])
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_machine_outside_the_cluster_is_told_where_to_start(one: Cluster) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", _OUTSIDE, one.address], env=one.environment(), capture_output=True, text=True, check=True
@@ -162,6 +166,7 @@ GcsClient(address=sys.argv[1]).internal_kv_put(b"CLUSTER_METADATA", json.dumps(m
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_cluster_of_other_versions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with cluster(n_nodes=1) as other:
         environment = other.environment(RAY_AUTH_MODE="token")

@@ -158,6 +158,7 @@ def test_a_study_is_not_begun_on_a_full_disk(disk: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_disk_that_is_full_in_both_phases_stops_a_real_study_twice_and_it_ends_as_if_nothing_had_happened(disk: Path) -> None:
     study, results = write_study(disk.parent), disk / "results"
     driver = Driver(("run", str(study), "--results", str(results)))

@@ -29,7 +29,7 @@ from tests.studies._faults import (
 from tests.studies._processes import command_line, wait_for
 from tests.studies._real_runs import environment
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 
 @dataclass(frozen=True)

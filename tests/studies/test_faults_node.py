@@ -13,7 +13,7 @@ from tests.studies._clusters import cluster
 from tests.studies._processes import command_line, wait_for
 from tests.studies._real_runs import command, numbers, run_file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 STUDY = """
 question: Does a study survive the death of a node?

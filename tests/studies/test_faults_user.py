@@ -31,7 +31,7 @@ from tests.studies._faults import (
 from tests.studies._played_runs import copy_run
 from tests.studies._processes import wait_for
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 SECONDS = 10  # from the signal to the end of the driver
 
 

@@ -20,7 +20,7 @@ from tests.studies._injected import injected, log_lines
 from tests.studies._processes import alive, wait_for
 from tests.studies._real_runs import Finished, start
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 STUDY = """
 question: Does a study survive what goes wrong in its trials?

@@ -45,6 +45,7 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_a_study_uses_the_nodes_of_make_cluster_and_nothing_of_it_stays(at_home: Path, tmp_path: Path) -> None:
     started = make("cluster")
     assert started.returncode == 0, started.stderr
@@ -90,6 +91,7 @@ def test_a_study_uses_the_nodes_of_make_cluster_and_nothing_of_it_stays(at_home:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_what_did_not_start_whole_is_ended_and_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")  # and there is none
@@ -134,6 +136,7 @@ def begin(**environment: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_while_a_cluster_starts_leaves_nothing(number: signal.Signals, code: int, at_home: Path) -> None:
     record = default_state() / "cluster.json"
@@ -241,6 +244,7 @@ SECRETS = {
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_secrets_of_the_environment_reach_neither_files_nor_screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)

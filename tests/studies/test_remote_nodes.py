@@ -13,7 +13,7 @@ from tests.studies._clusters import cluster, run_on
 from tests.studies._dummies import write_study
 from tests.studies._s3 import BUCKET, Store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 
 def test_a_cluster_writes_to_a_store_that_all_its_nodes_reach(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from tests.studies._processes import wait_for
 from tests.studies._real_runs import call, command, environment, numbers
 from tests.studies._s3 import BUCKET, KEYS, Store, Way
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 STUDY = """
 question: Is anything lost, and is anything counted twice?
