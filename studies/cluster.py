@@ -12,7 +12,8 @@ from typing import Any, Final
 from bsd_core.errors import ConfigError, one_line
 from studies.cluster_probe import FoundCluster
 from studies.loopback import LOOPBACK, on_loopback
-from studies.nodes import Node, check_packages, check_writes, inspect_here, inspect_nodes, our_folders
+from studies.node_packages import check_packages, differing_packages
+from studies.nodes import Node, check_writes, inspect_here, inspect_nodes, our_folders
 from studies.remote_folder import RemoteFolder
 from studies.remote_nodes import check_store_writes
 from studies.spec import StudySpec
@@ -115,11 +116,11 @@ def connect(
         _start(data_bytes)
         return _nodes()
     _join(found, code=[])
-    if spec is not None and (names := _without_our_code(spec)):
+    if spec is not None and (names := _without_our_code(spec, tell)):
         ray.shutdown()
         _join(found, code=[str(folder) for folder in our_folders()])
         tell(f"{_listed(names)} without this version of the code, so it is sent along.")
-        if names := _without_our_code(spec):
+        if names := _without_our_code(spec, tell):
             raise ConfigError(
                 f"{_listed(names)} with other code than this machine, although it was sent along. Install this version there."
             )
@@ -148,11 +149,14 @@ def _with_room(spec: StudySpec, nodes: Sequence[Node]) -> list[Node]:
     return [node for node in nodes if _fits(spec, node)]
 
 
-def _without_our_code(spec: StudySpec) -> list[str]:
+def _without_our_code(spec: StudySpec, tell: Callable[[str], object]) -> list[str]:
     """Names of the nodes that have none of our code, or another version; all have been found able to run a trial otherwise."""
     here, there = inspect_here(), inspect_nodes(_with_room(spec, _nodes()))
     check_packages(here, there)
-    return [node.name for node, inspection in there.items() if inspection.code != here.code]
+    names = [node.name for node, inspection in there.items() if inspection.code != here.code]
+    if not names and (difference := differing_packages(here, there)):  # once: with names left, the nodes are asked again
+        tell(difference)
+    return names
 
 
 def _listed(names: Sequence[str]) -> str:

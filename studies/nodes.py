@@ -11,12 +11,12 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from bsd_core.errors import ConfigError, StorageError, one_line
+from bsd_core.errors import ConfigError, StorageError, one_line, shown
 
 T = TypeVar("T")
 
@@ -153,31 +153,6 @@ def _inspect(ours: tuple[str, ...], packages: dict[str, str]) -> tuple[str | Non
     return code, {name: version(name, distribution) for name, distribution in packages.items()}
 
 
-def check_packages(here: Inspection, there: Mapping[Node, Inspection]) -> None:
-    """Refuse nodes on which a trial could not run, or would compute other numbers.
-
-    Raises:
-        ConfigError: names node and package.
-    """
-    for node, inspection in there.items():
-        for name, version in inspection.versions.items():
-            if version is None:
-                raise ConfigError(
-                    f"Node {node.name} has no {name}, which trials import. Install it there (pip install {PACKAGES[name]}), or take the "
-                    "node out of the cluster."
-                )
-        ours, theirs = here.versions["torch"], inspection.versions["torch"]
-        if _minor(ours) != _minor(theirs):
-            raise ConfigError(
-                f"Node {node.name} has torch {theirs} and this machine torch {ours}, so that their numbers could differ. Install the same "
-                "version on all nodes."
-            )
-
-
-def _minor(version: str | None) -> list[str]:
-    return str(version).split(".")[:2]
-
-
 def check_writes(folder: Path, nodes: Sequence[Node]) -> None:
     """Let every node write a file into `folder`, and look for it here.
 
@@ -189,18 +164,17 @@ def check_writes(folder: Path, nodes: Sequence[Node]) -> None:
         StorageError: this machine cannot write there.
     """
     probe = folder / f".probe-{uuid.uuid4().hex[:12]}"
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    made = [path for path in (folder, *folder.parents) if not os.path.exists(path)]
     try:
-        try:
+        with _written_here(folder):
             probe.mkdir(parents=True)
             (probe / "driver").write_text(probe.name, encoding="utf-8")
-        except OSError as error:
-            raise StorageError(f"{folder}: results cannot be written there ({one_line(error)}).") from error
         problems = ask(nodes, _write_file, str(probe))
         deadline = time.monotonic() + _SEEN_SECONDS
         waited_for = {node for node, problem in problems.items() if problem is None}
-        while (missing := {node for node in waited_for if node.node_id not in os.listdir(probe)}) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        with _written_here(folder):
+            while (missing := {node for node in waited_for if node.node_id not in os.listdir(probe)}) and time.monotonic() < deadline:
+                time.sleep(0.1)
     finally:
         shutil.rmtree(probe, ignore_errors=True)
         for path in made:  # innermost first
@@ -214,6 +188,16 @@ def check_writes(folder: Path, nodes: Sequence[Node]) -> None:
             f"Node {node.name} cannot write checkpoints to {folder}: {problem}{others}. Choose a folder that all nodes share "
             "(RESULTS=folder), RESULTS=s3://bucket/folder, or do without checkpoints (SET=checkpoint_seconds=none)."
         )
+
+
+@contextlib.contextmanager
+def _written_here(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{shown(folder)}: results cannot be written there ({one_line(error, limit=120)}). Choose another folder (RESULTS=folder)."
+        ) from error
 
 
 def _write_file(probe: str) -> str | None:
