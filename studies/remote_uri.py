@@ -20,8 +20,8 @@ _CONNECT_SECONDS, _SILENT_SECONDS = 4, 7  # after which a request fails; a write
 
 
 def is_uri(text: str) -> bool:
-    """Whether that names no path of this machine."""
-    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) is not None
+    """Whether that names no path of this machine; s3:bucket, in which // was forgotten, is meant to name none either."""
+    return re.match(rf"[A-Za-z][A-Za-z0-9+.-]*://|({'|'.join(_OPTIONS)}):", text, re.IGNORECASE) is not None
 
 
 def open_remote(uri: str, environment: Mapping[str, str] = os.environ) -> RemoteFolder:

@@ -139,7 +139,7 @@ def test_a_results_folder_under_a_file_is_refused(tmp_path: Path, monkeypatch: p
     assert f"Cannot write results in '{tmp_path}/file/results'" in message
 
 
-@pytest.mark.parametrize("results", ["hdfs://host/results", "s3:bucket", "C:results", "s3://key:hidden@bucket"])
+@pytest.mark.parametrize("results", ["hdfs://host/results", "s3:bucket", "S3:bucket", "s3://key:hidden@bucket"])
 def test_results_elsewhere_than_in_a_folder_are_refused(results: str, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
     for command in ("run", "resume", "front"):
         error = refused(monkeypatch, capsys, command, "quick", "--results", results)

@@ -118,7 +118,10 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(uri: str) -> None:
     assert "AKIAKEY" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "yes"), [("s3://a", True), ("x:y", False), ("C:\\folder", False), ("/s3://a", False), ("S3://a", True)])
+@pytest.mark.parametrize(
+    ("text", "yes"),
+    [("s3://a", True), ("x:y", False), ("C:\\folder", False), ("/s3://a", False), ("S3://a", True), ("gs:a", True), ("results:2", False)],
+)
 def test_what_is_a_uri(text: str, yes: bool) -> None:
     assert is_uri(text) == yes
 

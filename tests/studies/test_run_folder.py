@@ -11,7 +11,7 @@ import yaml
 
 from bsd_core.errors import ConfigError, StorageError
 from studies.provenance import environment_differences
-from studies.run_folder import RunFolder, check_writable, create_run, find_run, write_atomically
+from studies.run_folder import RunFolder, check_writable, create_run, find_run, results_root, write_atomically
 from tests.studies._dummies import make_run, make_spec
 
 
@@ -22,6 +22,11 @@ def test_a_new_run_has_the_resolved_study_and_latest_points_to_it(tmp_path: Path
     assert run.spec() == spec
     assert (tmp_path / "mine" / "latest").resolve() == run.path.resolve()
     assert sorted(path.name for path in run.path.iterdir()) == ["study.yaml"]
+
+
+@pytest.mark.parametrize("name", ["results:2", "C:results", "x/s3:y"])
+def test_a_colon_in_its_name_makes_no_uri_of_a_folder(name: str) -> None:
+    assert results_root(name) == Path.cwd() / name
 
 
 def test_every_field_stands_in_the_resolved_study(tmp_path: Path) -> None:
