@@ -175,6 +175,7 @@ class StudyDriver:
         stopped_at = None if self._halving is None else self._halving.stopped_at(suggestion.arm.name, suggestion.number)
         if stopped_at is not None:
             end |= {"audited": end["state"] == "complete", "state": "stopped", "stopped_at": stopped_at}
+        end["trial_id"] = suggestion.trial_id  # whatever a process sent
         self.ledger.append(end, sync=True)
         self._ends[tune_id] = end
 

@@ -1,4 +1,4 @@
-"""The thin adapters that make Ray Tune run our search; the only file, beside cluster.py and trial.py, that imports Ray.
+"""The thin adapters that make Ray Tune run our search; the only file that imports Tune, beside trial.py.
 
 Tune pickles searcher and stopper into its snapshots. Ours carry nothing: the ledger is the truth, so a snapshot needs no state.
 
