@@ -28,7 +28,9 @@ def torchvision_loader(class_name: str, augment: AugmentConfig) -> Loader:
             except RuntimeError:  # torchvision's word for files that are missing or of another hash
                 raise
             except Exception as error:
-                raise DataError(f"The {name} files in {str(data_dir)!r} are not readable ({one_line(error, limit=120)}).") from error
+                # Not torch's own words: they advise to read the file in a way that would execute what is in it.
+                reason = "they hold more than numbers" if "weights_only" in str(error) else one_line(error, limit=120)
+                raise DataError(f"The {name} files in {str(data_dir)!r} are not readable ({reason}).") from error
 
         try:
             parts = splits()
