@@ -33,6 +33,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         own = isinstance(path, str | bytes) and (os.fsdecode(path).endswith((".pyc", os.devnull)) or "__pycache__" in os.fsdecode(path))
         if writes and not own:
             _reports[-1].append(f"open {path!r}")
+    elif event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # relative to an open folder
+        _reports[-1].append(f"{event} {os.readlink(f'/proc/self/fd/{arguments[1]}')}/{os.fsdecode(arguments[0])}")
     elif event in _CHANGES or event in _STARTS:
         _reports[-1].append(f"{event} {arguments!r}"[:200])
 
