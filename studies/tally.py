@@ -57,7 +57,10 @@ class Tally:
         if not self.tolerance or isinstance(stored, bool) or not (isinstance(stored, int | float) and isinstance(recomputed, int | float)):
             return False
         # Metrics are sums of terms of size 1, so near 0 the rounding of these terms is all there is.
-        return math.isclose(stored, recomputed, rel_tol=self.tolerance, abs_tol=self.tolerance / 1000)
+        try:
+            return math.isclose(stored, recomputed, rel_tol=self.tolerance, abs_tol=self.tolerance / 1000)
+        except OverflowError:  # a whole number that no float holds
+            return False
 
     def check_fields(self, stored: Mapping[str, Any], recomputed: Mapping[str, Any], *where: object) -> None:
         """Compare every field of `recomputed`; where the other lacks one, it is null.

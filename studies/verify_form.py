@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from bsd_core.errors import DataError
 from studies.run_folder import RunFolder
@@ -77,7 +78,7 @@ def require_form(run: RunFolder, tables: Tables) -> None:
 
 
 def _check_columns(tables: Tables) -> None:
-    """Every column there, of its type, and no others but hyperparameters."""
+    """Every column there, of its type, and no others but hyperparameters; every number is one."""
     for name, schema in _SCHEMAS.items():
         table: pa.Table = getattr(tables, name)
         kinds = dict(zip(table.schema.names, table.schema.types, strict=True))
@@ -86,9 +87,13 @@ def _check_columns(tables: Tables) -> None:
                 raise DifferenceError(f"table {name}, column {field.name}: missing in the file")
             if (kind := kinds[field.name]) != field.type:
                 raise DifferenceError(f"table {name}, column {field.name}: {kind} in the file, {field.type} recomputed")
-        for column in kinds:
+        for column, kind in kinds.items():
             if column not in schema.names and not (name == "trials" and column.startswith("param_")):
                 raise DifferenceError(f"table {name}, column {column}: in the file, but not when recomputed")
+            if column not in schema.names and kind not in (pa.string(), pa.float64()):
+                raise DifferenceError(f"table {name}, column {column}: {kind} in the file, which no setting is")
+            if kind == pa.float64() and pc.all(pc.is_finite(table[column])).as_py() is False:
+                raise DifferenceError(f"table {name}, column {column}: NaN or infinity in the file, which is no number")
 
 
 def _check_values(name: str, rows: Sequence[Row], spec: StudySpec) -> None:

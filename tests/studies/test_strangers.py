@@ -85,6 +85,15 @@ def test_nonsense_in_place_of_a_file_is_no_traceback(kind: int, number: int, run
     assert_harmless(call(names[(kind + number) % len(names)], run), run)
 
 
+def test_a_number_of_the_report_that_no_float_holds_differs(run: RunFolder) -> None:
+    document = json.loads(run.statistics.read_bytes())
+    document["confirmed"][0]["corruption_accuracy"]["contrast"]["mean"] = 10**400
+    run.statistics.write_text(json.dumps(document), encoding="utf-8")
+    answer = call("verify", run)
+    assert_harmless(answer, run, 1)
+    assert "confirmed[0].corruption_accuracy.contrast.mean" in answer.printed.replace("\n", "")
+
+
 def test_a_ledger_that_is_a_folder_is_one_line(run: RunFolder) -> None:
     run.ledger.unlink()
     run.ledger.mkdir()
@@ -256,6 +265,8 @@ TABLES: dict[str, Callable[[pa.Table], pa.Table]] = {
     "most images": _constant("images_seen", 2**63 - 1),
     "infinite": _constant("val_accuracy", float("inf")),
     "not a number": _constant("val_ece", float("nan")),
+    "a setting that is no number": _constant("param_learning_rate", float("nan")),
+    "a setting that is a truth value": _constant("param_learning_rate", True),
     "deep provenance": _metadata(provenance=b"[" * 100_000),
     "odd pandas": _metadata(pandas=b"{\xff"),
     "odd version": _metadata(schema_version=b"\xff\x1b[31m" * 500),
