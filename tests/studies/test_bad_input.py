@@ -116,7 +116,7 @@ def test_a_thousand_malformed_files_of_a_kind_are_refused_in_one_line_each(kind:
             return
         found = answer(place, case)
         assert found.done == []
-        assert found.seconds < 1
+        assert found.seconds < 5  # no input may make it think for long
         if found.code == 0:
             assert not case.says
             assert not case.overrides
