@@ -1,6 +1,17 @@
 """`python -m studies`."""
 
+import os
+import sys
+
 from studies.cli import main
+from studies.interrupts import INTERRUPTED, TERMINATED
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SystemExit as end:
+        if end.code in (INTERRUPTED, TERMINATED):
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(int(end.code))  # a Ray that was left without a word would be waited for, though it may be gone
+        raise

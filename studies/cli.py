@@ -209,9 +209,6 @@ def _exit_with(work: Callable[[], int]) -> None:
     except KeyboardInterrupt:
         print("Interrupted; finished trials, if there were any, are kept.", file=sys.stderr)
         code = 130
-    if code in (130, 143) and "ray" in sys.modules and sys.modules["ray"].is_initialized():
-        sys.stdout.flush()  # Ray was left without a word: its own clean-up at exit could wait for processes that are gone
-        os._exit(code)
     raise typer.Exit(code)
 
 

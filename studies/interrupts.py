@@ -12,14 +12,15 @@ from typing import Final
 
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
-PATIENCE: Final = 8.0  # seconds; a scheduler that waits for ten kills what has not ended by then
+PATIENCE: Final = 7.0  # seconds; some who send a signal kill after ten
 
 
 class Termination:
     """SIGTERM as KeyboardInterrupt, at once; further ones are ignored, since some senders (`timeout` is one) send two.
 
     Python answers a signal between two of its own instructions only, and Ray can be waited for in none: joining a Ray that was ended by
-    the same signal takes half a minute. So a thread hears of signals, too, and ends a process that does not come to answer.
+    the same signal takes half a minute. So a thread hears of signals, too, and ends a process that does not come to answer. It cannot while
+    Ray keeps all of Python waiting, as in the moment in which it starts its first server: should that be ended just then, it is waited for.
 
     Args:
         last_words: what to say then.

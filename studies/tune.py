@@ -17,6 +17,9 @@ from typing import Any, Final
 import numpy as np
 import ray
 from ray import tune
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution import tune_controller
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 from ray.tune.stopper import Stopper
@@ -130,6 +133,18 @@ def death_cause(text: str) -> str:
 def _our_name(trial: Any) -> str:
     """Our own id of a trial, for Tune's folders and messages."""
     return str(trial.config["task"]["trial_id"])
+
+
+class _ActorManager(RayActorManager):  # type: ignore[misc]
+    """Takes an actor that the memory monitor killed for dead, as it is; Tune's own ends the whole study for it."""
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, OutOfMemoryError):
+            exception = RayActorError(error_msg=str(exception))
+        super()._actor_task_failed(tracked_actor_task, exception)
+
+
+tune_controller.RayActorManager = _ActorManager
 
 
 def run_trials(

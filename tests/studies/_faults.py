@@ -203,9 +203,9 @@ class Driver:
             return library in Path(f"/proc/{self.process.pid}/maps").read_text(encoding="utf-8", errors="replace")
         return False
 
-    def has_begun_ray(self) -> bool:
-        """Whether Ray's first process is there."""
-        return any("gcs_server" in line for line in marked(self.mark).values())
+    def has_started(self, server: str) -> bool:
+        """Whether this process of Ray is there: `gcs_server` is its first, `raylet` its second."""
+        return any(f"/{server} " in line for line in marked(self.mark).values())
 
     def wait_gone(self, *, seconds: float = 120) -> None:
         """Wait until no process is left of all that it started, Ray's agents included; they may take a while to notice."""

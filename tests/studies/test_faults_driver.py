@@ -80,7 +80,7 @@ class Life(NamedTuple):
 
 
 LIVES = (
-    Life("Ray starts", lambda now: now.driver.has_begun_ray(), 2.0, own_ray=True),
+    Life("Ray starts", lambda now: now.driver.has_started("gcs_server"), 2.0, own_ray=True),
     Life("a trial is handed out", lambda now: now.has("suggest"), 1.0, own_ray=True),
     Life("search", lambda now: now.has("epochs"), 0.5, own_ray=True),
     Life("search", lambda now: now.has("epochs"), 0.5),

@@ -73,8 +73,8 @@ def prepares(driver: Driver, run: RunFolder | None, n_before: int) -> bool:
 
 
 def starts_ray(driver: Driver, run: RunFolder | None, n_before: int) -> bool:
-    """Whether Ray's first process is there."""
-    return driver.has_begun_ray()
+    """Whether Ray is half there."""
+    return driver.has_started("raylet")
 
 
 BEFORE_THE_STUDY = (
