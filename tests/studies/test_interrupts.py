@@ -19,16 +19,18 @@ import sys, time
 from studies import interrupts
 
 def wait():
-    before = time.monotonic()
-    while time.monotonic() < before + 60:
+    said, end = False, time.monotonic() + 60
+    while time.monotonic() < end:
         try:
+            if not said:
+                said = True
+                print("waiting", flush=True)
             time.sleep(60)
         except KeyboardInterrupt:
             pass
 
 interrupts.PATIENCE = 0.2
 with interrupts.termination_as_interrupt(lambda: "last words"):
-    print("waiting", flush=True)
     wait()
 """
 
