@@ -31,7 +31,8 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
         path, mode, flags = arguments
         writes = any(letter in mode for letter in "wax+") if isinstance(mode, str) else bool(flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
         own = isinstance(path, str | bytes) and (os.fsdecode(path).endswith((".pyc", os.devnull)) or "__pycache__" in os.fsdecode(path))
-        if writes and not own:
+        nameless = isinstance(path, int) or os.path.isdir(path)  # open already, or a file in this folder that has no name
+        if writes and not own and not nameless:
             _reports[-1].append(f"open {path!r}")
     elif event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # relative to an open folder
         _reports[-1].append(f"{event} {os.readlink(f'/proc/self/fd/{arguments[1]}')}/{os.fsdecode(arguments[0])}")
