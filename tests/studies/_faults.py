@@ -176,6 +176,7 @@ class Driver:
             env={**self.environment, "BSD_TEST_MARK": self.mark},
             start_new_session=True,
         )
+        atexit.register(self.process.kill)  # of a test that failed
 
     def kill(self) -> str:
         """SIGKILL, to the driver alone; what it had printed."""
