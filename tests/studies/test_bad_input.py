@@ -109,7 +109,7 @@ def test_a_thousand_malformed_files_of_a_kind_are_refused_in_one_line_each(kind:
     accepted: set[Malformed] = set()
     before = files_in(place)
 
-    @settings(MANY, max_examples=1300)
+    @settings(MANY, max_examples=2500)
     @given(KINDS[kind]())
     def refuse(case: Malformed) -> None:
         if case in refused or len(refused) == N_OF_KIND:
