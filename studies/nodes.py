@@ -179,14 +179,31 @@ def check_writes(folder: Path, nodes: Sequence[Node]) -> None:
         shutil.rmtree(probe, ignore_errors=True)
         for path in made:  # innermost first
             _remove_empty(path)
-    problems |= dict.fromkeys(missing, "what it writes there does not arrive here")
-    bad = {node: problem for node, problem in problems.items() if problem is not None}
+    problems |= dict.fromkeys(missing, UNSEEN)
+    refuse_nodes(folder, problems, "Choose a folder that all nodes share (RESULTS=folder), RESULTS=s3://bucket/folder,")
+
+
+UNSEEN: Final = "what it writes there does not arrive here"
+
+
+def refuse_nodes(folder: object, problems: Mapping[Node, str | None], way_out: str) -> None:
+    """Refuse a place for checkpoints that not all nodes can write to.
+
+    Args:
+        folder: the place, as it is shown.
+        problems: of each node that was asked; None, or nothing, where there is none.
+        way_out: what to do, up to the alternative of having no checkpoints.
+
+    Raises:
+        ConfigError: a node has one.
+    """
+    bad = {node: problem for node, problem in problems.items() if problem}
     if bad:
         node, problem = next(iter(bad.items()))
         others = f", and likewise {', '.join(other.name for other in bad if other != node)}" if len(bad) > 1 else ""
         raise ConfigError(
-            f"Node {node.name} cannot write checkpoints to {folder}: {problem}{others}. Choose a folder that all nodes share "
-            "(RESULTS=folder), RESULTS=s3://bucket/folder, or do without checkpoints (SET=checkpoint_seconds=none)."
+            f"Node {node.name} cannot write checkpoints to {folder}: {problem}{others}. {way_out} or do without checkpoints "
+            "(SET=checkpoint_seconds=none)."
         )
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Sequence
-from typing import Final
 
-from bsd_core.errors import BSDError, ConfigError, one_line
-from studies.nodes import Node, ask
+from bsd_core.errors import BSDError, one_line
+from studies.nodes import UNSEEN, Node, ask, refuse_nodes
 from studies.remote_folder import RemoteFolder
 from studies.remote_uri import open_remote
-
-_UNSEEN: Final = "what it writes there does not arrive here"
 
 
 def check_store_writes(folder: RemoteFolder, nodes: Sequence[Node]) -> None:
@@ -29,18 +26,11 @@ def check_store_writes(folder: RemoteFolder, nodes: Sequence[Node]) -> None:
     try:
         answers = ask(nodes, write_object, probe.uri)
         seen = probe.files()
-        problems = {node: problem or _UNSEEN * (name not in seen) for node, (name, problem) in answers.items()}
+        problems = {node: problem or UNSEEN * (name not in seen) for node, (name, problem) in answers.items()}
     finally:
         with contextlib.suppress(BSDError):
             probe.remove(probe.files())
-    bad = {node: problem for node, problem in problems.items() if problem}
-    if bad:
-        node, problem = next(iter(bad.items()))
-        others = f", and likewise {', '.join(other.name for other in bad if other != node)}" if len(bad) > 1 else ""
-        raise ConfigError(
-            f"Node {node.name} cannot write checkpoints to {folder}: {problem}{others}. Give all nodes credentials for it (in their "
-            "environment, or by a role), or do without checkpoints (SET=checkpoint_seconds=none)."
-        )
+    refuse_nodes(folder, problems, "Give all nodes credentials for it (in their environment, or by a role),")
 
 
 def write_object(probe: str) -> tuple[str, str]:

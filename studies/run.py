@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from bsd_core.errors import BSDError, one_line
+from bsd_core.errors import BSDError, StorageError, one_line
 from bsd_core.whole_file import remove_leftovers
 from studies import cluster
 from studies.budgets import few_trials
@@ -64,6 +64,10 @@ def run_study(study: str, spec: StudySpec, results: Path | RemoteFolder) -> int:
                 save_noise(run.labels, spec, prepared)
                 with run.lock():
                     return _train(run, spec, prepared, slots, earlier=[])
+        except StorageError as error:
+            if run is None:
+                raise
+            return _say_failed(our_console(), run, error)
         except KeyboardInterrupt:
             return _say_interrupted(run, termination)
 
@@ -324,9 +328,7 @@ def _conclude(
         if not run.ledger.is_file():
             say(console, f"The run failed, and its folder is no longer there: {one_line(problem)}")
             return FAILED
-        how = "Make space, then finish it with" if _disk_is_full(problem) else f"See {run.log}. Finish it with"
-        say(console, f"The run failed: {one_line(problem).rstrip('.')}. {how}: {_resume_command(run)}")
-        return FAILED
+        return _say_failed(console, run, problem)
     if not finished:
         raise KeyboardInterrupt
     short = [arm.arm.name for arm in search.arms.values() if arm.gave_up]
@@ -339,6 +341,13 @@ def _conclude(
     if confirm is not None and not confirm.wanted:
         say(console, "Nothing could be confirmed, since no trial finished; the test split stayed closed.")
     return FAILED if short or without else DONE
+
+
+def _say_failed(console: Console, run: RunFolder, problem: Exception) -> int:
+    """The last line, and the exit code."""
+    how = "Make space, then finish it with" if _disk_is_full(problem) else f"See {run.log}. Finish it with"
+    say(console, f"The run failed: {one_line(problem).rstrip('.')}. {how}: {_resume_command(run)}")
+    return FAILED
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

@@ -125,9 +125,8 @@ _CAUSES: Final[Mapping[str, str]] = {
 
 def death_cause(text: str) -> str:
     """A few words for what Ray says of a dead process, in many lines."""
-    return next(
-        (cause for pattern, cause in _CAUSES.items() if re.search(pattern, text)), one_line(ValueError(text), limit=160) if text else ""
-    )
+    known = next((cause for pattern, cause in _CAUSES.items() if re.search(pattern, text)), None)
+    return known or (one_line(ValueError(text), limit=160) if text else "")
 
 
 def _our_name(trial: Any) -> str:

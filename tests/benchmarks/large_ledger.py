@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 
 from bsd_core.robustness.corruptions import CORRUPTIONS
 from studies.arm_space import searched_settings
+from studies.driver import suggest_event
 from studies.ledger import Event
 from studies.search import Suggestion
 from studies.spec import StudySpec
@@ -95,28 +96,6 @@ def end_event(trial_id: str, epochs: int, rng: random.Random, *, corruptions: in
         "metrics": metrics,
         "evaluations": evaluations,
         "reliability": bins,
-    }
-
-
-def suggest_event(suggestion: Suggestion) -> Event:
-    """As the driver writes it."""
-    condition = suggestion.arm.condition
-    return {
-        "event": "suggest",
-        "phase": "search",
-        "arm": suggestion.arm.name,
-        "method": suggestion.arm.method,
-        "condition": condition.name,
-        "sampler": "tpe",
-        "noise_kind": condition.kind,
-        "noise_rate": condition.rate,
-        "trial_id": suggestion.trial_id,
-        "trial_number": suggestion.number,
-        "seed": suggestion.seed,
-        "params": suggestion.params,
-        "confirms": None,
-        "replicate": None,
-        "noise_seed": None,
     }
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import pickle
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,7 +101,7 @@ def assert_harmless(answer: Answer, run: RunFolder, *allowed: int) -> None:
 
 def _is_of_libraries(line: str) -> bool:
     """A descriptor that is open already, and a library's temporary file."""
-    return line.startswith("open ") and ("'" not in line or "/tmp/tmp" in line or "matplotlib" in line)
+    return line.startswith("open ") and ("'" not in line or f"{tempfile.gettempdir()}/tmp" in line or "matplotlib" in line)
 
 
 def edited(lines: list[str], number: int, change: Callable[[dict[str, Any]], object]) -> list[str]:

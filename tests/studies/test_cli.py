@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from studies import cli, cluster
+from studies import cluster
 from studies.spec import StudySpec
 from studies.study_file import study_names
+from tests.studies._command_line import main
 from tests.studies._dummies import make_events, make_run, write_parquet, write_study
 
 Screen = pytest.CaptureFixture[str]
@@ -30,14 +31,6 @@ def _no_ray(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
-
-
-def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Run the command line in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["studies", *arguments])
-    with pytest.raises(SystemExit, match=r"^\d*$|^None$") as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, screen: Screen, *arguments: str) -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,9 @@ import torch
 from bsd_core.robustness.corruptions import CORRUPTIONS, corrupt
 from bsd_core.robustness.corruptions.severities import SEVERITIES
 from bsd_core.robustness.official import OfficialCorruptions
-from studies import cli
 from studies.compare_corruptions import DETERMINISTIC, Comparison, Pair, as_arrow, as_table, comparisons
 from tests._dummies import UInt8, make_images, make_png, make_targets
+from tests.studies._command_line import main as run_command
 from tests.studies._dummies import render
 
 Screen = pytest.CaptureFixture[str]
@@ -162,10 +161,7 @@ def test_the_tables_fit_a_narrow_terminal(folder: Path) -> None:
 
 def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(sys, "argv", ["studies", "compare-corruptions", *arguments])
-    with pytest.raises(SystemExit, match=r"^\d*$|^None$") as ended:
-        cli.main()
-    return int(ended.value.code or 0)
+    return run_command(monkeypatch, "compare-corruptions", *arguments)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

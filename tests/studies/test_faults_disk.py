@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from studies import cli
 from studies.ledger import read_ledger
 from studies.run import DONE, FAILED, resume_study, run_study
 from studies.run_folder import RunFolder, find_run
 from studies.trial import trial_events
+from tests.studies._command_line import main
 from tests.studies._dummies import make_spec
 from tests.studies._faults import NAME, Driver, check_finished, content, ledger_events, newest, write_study
 from tests.studies._played_runs import copy_run, play_run, played_here
@@ -84,14 +84,6 @@ def play_until(n: int, happens: Callable[[], object], work: Callable[[], int], *
         patch.setattr(sys, "stdout", stdout)
         patch.setattr("tests.studies._played_runs.trial_events", watched_events)
         return work()
-
-
-def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The command line in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["studies", *arguments])
-    with pytest.raises(SystemExit, match=r"^\d*$|^None$") as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 # --- a full disk

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import pytest
 
-from studies import cli
 from studies.ledger import read_ledger
 from studies.run_folder import RunFolder
 from tests.studies._clusters import cluster
+from tests.studies._command_line import main
 from tests.studies._faults import (
     N_CONFIRM,
     N_SEARCH,
@@ -181,14 +181,6 @@ def test_a_running_study_can_be_looked_at_and_not_resumed(tmp_path: Path) -> Non
     run = newest(results)
     assert run is not None
     check_finished(run)
-
-
-def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """The command line in this process; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["studies", *arguments])
-    with pytest.raises(SystemExit, match=r"^\d*$|^None$") as ended:
-        cli.main()
-    return int(ended.value.code or 0)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,10 @@ from PIL import Image
 from bsd_core.data.sources import load_source
 from bsd_core.robustness.corruptions import CORRUPTIONS, corrupt
 from bsd_core.robustness.perturbations import PERTURBATIONS, frames, n_frames
-from studies import cli
 from studies import gallery as module
 from studies.gallery import Gallery, collect_gallery, draw_gallery, shown_frames, write_gallery
 from tests._dummies import UInt8, make_images
+from tests.studies._command_line import main as run_command
 
 Screen = pytest.CaptureFixture[str]
 
@@ -116,10 +115,7 @@ def test_the_same_gallery_gives_the_same_bytes(suffix: str, tmp_path: Path) -> N
 
 
 def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["studies", "gallery", *arguments])
-    with pytest.raises(SystemExit, match=r"^\d*$|^None$") as ended:
-        cli.main()
-    return int(ended.value.code or 0)
+    return run_command(monkeypatch, "gallery", *arguments)
 
 
 def test_the_command_draws_a_training_image_of_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:

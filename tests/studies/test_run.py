@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 from rich.console import Console
 
 import studies
-from bsd_core.errors import ConfigError, DataError
+from bsd_core.errors import ConfigError, DataError, StorageError
 from studies import cluster
 from studies import run as run_module
 from studies.cluster_probe import FoundCluster
@@ -408,3 +409,17 @@ def test_toy_data_have_the_form_of_prepared_data() -> None:
     data = make_search_data(conditions=["none", "symmetric_12.5"])
     train, _ = data.given["symmetric_12.5"]
     assert int((train != data.train_targets).sum()) == 6
+
+
+def test_a_disk_that_is_full_when_a_run_has_just_been_made_tells_how_to_go_on(
+    tune: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: Any) -> None:
+        raise StorageError("Cannot write labels.") from OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(run_module, "save_noise", full)
+    assert run_study("mine", make_spec(), tmp_path) == FAILED
+    assert "The run failed: Cannot write labels. Make space, then finish it with: " in capsys.readouterr().out
+    monkeypatch.undo()
+    assert find_run(tmp_path, "mine").spec() == make_spec()
+    assert tune["calls"] == []
