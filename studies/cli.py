@@ -98,15 +98,16 @@ def resume(name: Run, results: Results = "results") -> None:
 @app.command()
 def front(name: Run, results: Results = "results") -> None:
     """Print and draw the front of a study's newest run; works while it runs, too."""
-    from studies.ledger import LedgerReader
-    from studies.results import ledger_tables, write_results
     from studies.run_folder import find_run, results_root
     from studies.shown import show_front, show_unchanged_front
-    from studies.tables import no_trial_ended
 
     run = find_run(results_root(results), name)
     if show_unchanged_front(run, our_console()):
         return
+    from studies.ledger import LedgerReader
+    from studies.results import ledger_tables, write_results  # which need SciPy
+    from studies.tables import no_trial_ended
+
     unwritten: StorageError | None = None
     try:
         tables = write_results(run)
