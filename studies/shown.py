@@ -60,7 +60,8 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
         DataError: a file of predictions is broken.
         StorageError: statistics or figures could not be written.
     """
-    from studies.report.figures import draw_front, save_figure
+    from studies.report.figures.front import draw_front
+    from studies.report.figures.save import save_figure
     from studies.statistics.document import collect_statistics, write_statistics
 
     before = _digests(run, _SOURCES)

@@ -114,7 +114,7 @@ def test_reports_and_loading_a_run_need_neither_ray_nor_torch(tmp_path: Path) ->
     run = make_run(tmp_path)
     write_tables(run, make_tables(("bsd/none", 0, 0.9, 0.1)), {})
     imported, loaded = loaded_by(
-        "import studies.front, studies.report.figures, studies.report.terminal, studies.statistics.document",
+        "import studies.front, studies.report.figures.front, studies.report.terminal, studies.statistics.document",
         f"import studies; assert len(studies.load({str(run.path)!r}).trials) == 1",
     )
     assert {"moocore", "pyarrow"} <= imported

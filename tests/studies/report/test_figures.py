@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from studies.front import FrontInfo, collect_front
-from studies.report.figures import draw_front, save_figure
+from studies.report.figures.front import draw_front
+from studies.report.figures.save import save_figure
 from tests.studies._dummies import make_tables
 
 METHODS = ["cross_entropy", "label_smoothing", "cs_kd", "bsd"]

@@ -1,15 +1,12 @@
-"""Figures as files: PNG and SVG."""
+"""The fronts as a figure: accuracy against ECE."""
 
 from __future__ import annotations
 
-import io
 import math
 import textwrap
-from pathlib import Path
 from typing import Any, Final
 
 from studies.front import ArmFront, FrontInfo, Point, objective_titles
-from studies.run_folder import write_atomically
 
 # Okabe & Ito's colours, ordered so that neighbours also differ in lightness: with marker and line style they read in greyscale.
 _COLOURS: Final = ("#0072B2", "#E69F00", "#000000", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -90,19 +87,3 @@ def _set_limits(axis: Any, points: list[Point]) -> int:
     axis.set_xlim(max(-0.3, left - margin_x), right + margin_x)
     axis.set_ylim(bottom - margin_y, min(100.6, top + margin_y))
     return sum(x > right + margin_x or y < bottom - margin_y for x, y in zip(*_percent(points), strict=True))
-
-
-def save_figure(figure: Any, folder: Path, name: str) -> list[Path]:
-    """Write <name>.png and <name>.svg; the same figure gives the same bytes."""
-    paths = []
-    for kind in ("png", "svg"):
-        sink = io.BytesIO()
-        metadata = {"Date": None} if kind == "svg" else None
-        import matplotlib as mpl
-
-        with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
-            figure.savefig(sink, format=kind, dpi=150, metadata=metadata)
-        path = folder / f"{name}.{kind}"
-        write_atomically(path, sink.getvalue())
-        paths.append(path)
-    return paths

@@ -1,0 +1,1 @@
+"""Charts for the page, as Plotly's JSON."""

@@ -1,0 +1,1 @@
+"""The numbers of each section, computed without pixels."""

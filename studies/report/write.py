@@ -1,0 +1,58 @@
+"""Writing the report: the page, and the numbers behind each chart as files beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from studies.report.infos.answer import collect_answer
+from studies.report.page.build import build_page
+from studies.report.section import Section
+from studies.report.sections import SECTIONS
+from studies.report.source import ReportSource
+from studies.run_folder import RunFolder, write_atomically
+from studies.tables import Tables
+
+
+def report_source(run: RunFolder, tables: Tables, document: Mapping[str, Any]) -> ReportSource:
+    """What a run's report is made from: its tables, and the statistics of these."""
+    return ReportSource(run.study, run.run_id, run.spec(), tables, document, run.provenance(), run.path, run.place)
+
+
+def collect_sections(source: ReportSource) -> list[tuple[Section, Any]]:
+    """Every section with its numbers."""
+    return [(section, section.collect(source)) for section in SECTIONS]
+
+
+def write_page(source: ReportSource, folder: Path) -> Path:
+    """Write index.html and data/*.csv, *.parquet.
+
+    Args:
+        source: of the run.
+        folder: of the report.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        DataError: stored predictions or features are broken.
+        StorageError: it cannot be written.
+    """
+    sections = collect_sections(source)
+    _write_data(sections, folder / "data")
+    page = folder / "index.html"
+    write_atomically(page, build_page(source, collect_answer(source).sentences, sections).encode())
+    return page
+
+
+def _write_data(sections: Sequence[tuple[Section, Any]], folder: Path) -> None:
+    for _, info in sections:
+        for table in [] if info.missing else info.tables():
+            write_atomically(folder / f"{table.key}.csv", table.csv().encode())
+            sink = io.BytesIO()
+            pq.write_table(table.arrow(), sink)
+            write_atomically(folder / f"{table.key}.parquet", sink.getvalue())
