@@ -44,7 +44,7 @@ class Style:
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """A style for each method, by its place among them; 7 colours and 8 markers turn at different paces, so none repeats before the 56th."""
+    """A style for each method, by its place among them; 7 colours and 8 markers turn at different paces, so none repeats before 56."""
     found = {}
     for index, method in enumerate(dict.fromkeys(methods)):
         (marker, mpl_marker), (line, mpl_line) = _MARKERS[index % len(_MARKERS)], _LINES[index % len(_LINES)]
