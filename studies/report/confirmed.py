@@ -91,7 +91,7 @@ def _cell(metric: str, summary: Numbers) -> str:
 def _caption(document: Numbers, opened: str | None) -> str:
     points, setup = document["confirmed"], document["setup"]
     lines = ["Test split: opened once" + (f", at {opened}" if opened else "") + ", after everything was chosen by validation values."]
-    lines.append(f"n: trainings of the setting with fresh seeds{_noise(document)}, on {setup['train_on']}.")
+    lines.append(f"n: trainings of the setting with fresh seeds{wrong_labels_of(document)}, on {setup['train_on']}.")
     if setup["n_test"] is None:
         return "\n".join([*lines, "No training has come through yet, so nothing is measured; see `error` in trials.parquet."])
     lines.append(f"{setup['n_test']} test images, judged by their true labels.")
@@ -111,7 +111,7 @@ def _caption(document: Numbers, opened: str | None) -> str:
     return "\n".join(lines)
 
 
-def _noise(document: Numbers) -> str:
+def wrong_labels_of(document: Numbers) -> str:
     """Which wrong labels the fresh seeds trained on."""
     if all(point["condition"] == "none" for point in document["confirmed"]):
         return ""
