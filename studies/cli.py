@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bsd_core.errors import BSDError, ConfigError, StorageError, printable, shown
-from studies.screen import our_console, say
+from studies.screen import our_console, say, short_path
 
 if TYPE_CHECKING:
     from studies.run_folder import RunFolder
@@ -127,27 +127,35 @@ def front(name: Run, results: Results = "results") -> None:
 
 @app.command()
 def report(name: Run, results: Results = "results") -> None:
-    """Print everything that the tables of a study's newest run say, and write it to report/statistics.json."""
+    """Print everything that the tables of a study's newest run say, and write it as a page and to report/statistics.json."""
+    from studies.report.make import make_report, write_empty_page
     from studies.report.terminal import print_report
     from studies.run_folder import find_run, results_root
-    from studies.statistics.document import update_statistics
-    from studies.tables import read_tables
-    from studies.verify_form import require_form
+    from studies.tables import NothingEndedError
 
     run = find_run(results_root(results), name)
-    tables = read_tables(run)
-    require_form(run, tables)
-    print_report(our_console(), update_statistics(run, tables), run.place, opened=run.test_opened)
+    try:
+        _, document, page = make_report(run)
+    except NothingEndedError:
+        write_empty_page(run)
+        raise
+    print_report(our_console(), document, run.place, opened=run.test_opened)
+    say(our_console(), f"  page     {short_path(page)}: open it in a browser")
     _share(run)
 
 
 @app.command()
 def verify(name: Run, results: Results = "results") -> None:
     """Compute every number of a run again, as far as its files allow; exit code 1 and the first number that differs."""
+    from studies.report.make import refresh_page
     from studies.run_folder import find_run, results_root
     from studies.verify import verify_run
 
-    raise typer.Exit(verify_run(find_run(results_root(results), name), our_console()))
+    run = find_run(results_root(results), name)
+    code = verify_run(run, our_console())
+    if refresh_page(run):
+        _share(run)
+    raise typer.Exit(code)
 
 
 @app.command()

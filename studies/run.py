@@ -316,7 +316,7 @@ def _conclude(
     try:
         tables = write_results(run, search if interruption is None else None)  # the export for Optuna can wait
         if finished and tables is not None:
-            show_front(run, tables, console)
+            show_front(run, tables, console, page=True)
         elif tables is not None:  # the last line is what matters now; `front` shows the rest
             say(console, f"{count_trials(tables.trials)}, in {short_path(run.place)}")
         run.push()

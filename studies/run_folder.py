@@ -89,6 +89,11 @@ class RunFolder:
         return self.path / "report" / "figures"
 
     @property
+    def page(self) -> Path:
+        """The report for a browser."""
+        return self.path / "report" / "index.html"
+
+    @property
     def statistics(self) -> Path:
         """Every number of the report."""
         return self.path / "report" / "statistics.json"

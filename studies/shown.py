@@ -48,13 +48,14 @@ class _Shown:
         return cls(trials, document, collect_front(trials, evaluations, arms=_arms(document)))
 
 
-def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
+def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool = False) -> None:
     """Compute the statistics, draw the fronts, print both, and say where everything is; shown also where nothing can be written.
 
     Args:
         run: where tables were just written.
         tables: these.
         console: to print on.
+        page: whether to write the report's page, too.
 
     Raises:
         DataError: a file of predictions is broken.
@@ -62,6 +63,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
     """
     from studies.report.figures.front import draw_front
     from studies.report.figures.save import save_figure
+    from studies.report.make import write_run_page
     from studies.statistics.document import collect_statistics, write_statistics
 
     before = _digests(run, _SOURCES)
@@ -72,6 +74,8 @@ def show_front(run: RunFolder, tables: Tables, console: Console) -> None:
         write_statistics(run, document)
         if shown.info.n_points:
             save_figure(draw_front(shown.info), run.figures, "front")
+        if page:
+            write_run_page(run, tables, document)
         write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())
     except StorageError as error:
         problem = error
@@ -138,6 +142,8 @@ def _print(run: RunFolder, shown: _Shown, console: Console) -> None:
         console.print()
     print_summary(console, shown.document, run.place, opened=run.test_opened)
     say(console, f"{count_trials(shown.trials)}, in {short_path(run.place)}")
+    if run.page.is_file():
+        say(console, f"  page     {run.page.relative_to(run.path)}: open it in a browser")
     say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
     command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.place))}"
     say(console, f"  numbers  report/statistics.json; all of them on the screen: {command}")

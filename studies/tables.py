@@ -202,9 +202,13 @@ def _any_ended(run: RunFolder) -> bool:
     return any(event["event"] == "end" for event in LedgerReader(run.ledger, without=MEASURED))
 
 
-def no_trial_ended(run: RunFolder) -> DataError:
+class NothingEndedError(DataError):
+    """No trial of a run has ended, so that it can have no tables."""
+
+
+def no_trial_ended(run: RunFolder) -> NothingEndedError:
     """What to say of a run that has nothing to show yet."""
-    return DataError(f"No trial of {run.place} has ended; finish the run: python -m studies resume {run.place}")
+    return NothingEndedError(f"No trial of {run.place} has ended; finish the run: python -m studies resume {run.place}")
 
 
 def _writer(metadata: Mapping[bytes, bytes]) -> str:

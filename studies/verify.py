@@ -13,6 +13,7 @@ Five checks, from the truth to what is told of it:
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -22,7 +23,7 @@ import pyarrow as pa
 import torch
 from rich.console import Console
 
-from bsd_core.errors import DataError, one_line
+from bsd_core.errors import DataError, StorageError, one_line
 from studies.ledger import LedgerReader
 from studies.provenance import environment_differences
 from studies.results import choices, full_provenance, ledger_tables, run_constants
@@ -32,6 +33,7 @@ from studies.spec import StudySpec
 from studies.statistics.document import collect_statistics
 from studies.tables import Tables, read_tables
 from studies.tally import TOLERANCE, DifferenceError, Tally, check_leaves
+from studies.verified import write_verified
 from studies.verify_derived import check_derived
 from studies.verify_files import check_files, table_provenance
 from studies.verify_form import KEYS
@@ -41,11 +43,27 @@ AGREE, DIFFERENT = 0, 1
 
 
 def verify_run(run: RunFolder, console: Console) -> int:
-    """Check a run and print what agrees, one line a check; the exit code: 0, or 1 after a line that names the first difference.
+    """Check a run, print what agrees, a line a check, and keep the result for the report.
+
+    Returns:
+        The exit code: 0, or 1 after a line that names the first difference.
 
     Raises:
         ConfigError, DataError: study.yaml or a table is missing or cannot be read, or the tables are of another schema version.
     """
+    lines: list[str] = []
+
+    def tell(line: str) -> None:
+        lines.append(line)
+        say(console, line)
+
+    code = _verify(run, console, tell)
+    with contextlib.suppress(StorageError):  # where nothing can be written, the screen has said it
+        write_verified(run.path, agree=code == AGREE, lines=lines)
+    return code
+
+
+def _verify(run: RunFolder, console: Console, tell: Callable[[str], None]) -> int:
     spec, tables = run.spec(), read_tables(run)
     checks: list[Callable[[], str]] = [
         lambda: _files(run, spec, tables),
@@ -58,11 +76,11 @@ def verify_run(run: RunFolder, console: Console) -> int:
         try:
             with console.status("computing again") if console.is_terminal else nullcontext():
                 agreed = check()
-            say(console, agreed)
+            tell(agreed)
         except DifferenceError as difference:
-            say(console, f"DIFFERENT  {difference}")
+            tell(f"DIFFERENT  {difference}")
             if changed := environment_differences(run.provenance()):
-                say(console, f"Versions or machine are not those of the run, which may be why: {', '.join(changed)}.")
+                tell(f"Versions or machine are not those of the run, which may be why: {', '.join(changed)}.")
             return DIFFERENT
     return AGREE
 
