@@ -1,0 +1,85 @@
+"""Which method leads in a condition and metric, and which ones it is told apart from: the verdicts of a study in its shortest form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Numbers = Mapping[str, Any]  # parts of the document
+
+
+@dataclass(frozen=True)
+class Lead:
+    """The best mean of one metric in one condition.
+
+    Attributes:
+        condition: where.
+        metric: column of table trials.
+        method: with the best mean over fresh seeds.
+        means: by method, of those that were measured.
+        beaten: methods that it is told apart from, and better than.
+        tied: methods that it is not told apart from.
+        p: the largest p-value, after Holm's correction, of those that are beaten; None without any.
+        n_pairs, n_tested, n_told: pairs of methods in this condition, those that could be tested, those with a verdict that one is better.
+    """
+
+    condition: str
+    metric: str
+    method: str
+    means: Mapping[str, float]
+    beaten: tuple[str, ...]
+    tied: tuple[str, ...]
+    p: float | None
+    n_pairs: int
+    n_tested: int
+    n_told: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether it is told apart from at least one."""
+        return bool(self.beaten)
+
+
+def leads(document: Numbers, role: str, metric: str, *, higher_is_better: bool) -> list[Lead]:
+    """The lead of each condition that methods are compared in by one role.
+
+    Args:
+        document: of `collect_statistics`.
+        role: which setting stands for a method.
+        metric: column of table trials.
+        higher_is_better: of the metric.
+    """
+    pairs = [pair for pair in document["comparisons"] if (pair["role"], pair["metric"]) == (role, metric)]
+    found = []
+    for condition in dict.fromkeys(pair["condition"] for pair in pairs):
+        members = [pair for pair in pairs if pair["condition"] == condition]
+        means = _means(document, condition, role, metric)
+        if means:
+            best = (max if higher_is_better else min)(means, key=means.__getitem__)
+            found.append(_lead(members, metric, best, means))
+    return found
+
+
+def _means(document: Numbers, condition: str, role: str, metric: str) -> dict[str, float]:
+    points = [point for point in document["confirmed"] if point["condition"] == condition and role in point["roles"]]
+    means = {point["method"]: point["metrics"][metric]["mean"] for point in points}
+    return {method: mean for method, mean in means.items() if mean is not None}
+
+
+def _lead(pairs: list[Numbers], metric: str, best: str, means: Mapping[str, float]) -> Lead:
+    """Of the pairs of one condition."""
+    beaten: dict[str, float] = {}
+    tied = []
+    for pair in pairs:
+        if best not in (pair["method"], pair["other"]) or pair["verdict"] is None:
+            continue
+        other = pair["other"] if pair["method"] == best else pair["method"]
+        if pair["verdict"] == ("better" if pair["method"] == best else "worse"):
+            beaten[other] = pair["holm_p"]
+        else:
+            tied.append(other)
+    n_told = sum(pair["verdict"] in ("better", "worse") for pair in pairs)
+    p = max(beaten.values(), default=None)
+    n_tested = sum(pair["p_value"] is not None for pair in pairs)
+    return Lead(pairs[0]["condition"], metric, best, means, tuple(beaten), tuple(tied), p, len(pairs), n_tested, n_told)
