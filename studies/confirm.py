@@ -17,7 +17,8 @@ from studies.choose import choose_points
 from studies.confirm_fields import Confirm
 from studies.ledger import Event, ended_trials, own_temperature
 from studies.operating_points import Candidate, recommend
-from studies.search import Outcome, Suggestion
+from studies.outcome import Outcome, confirm_outcome
+from studies.search import Suggestion
 from studies.spec import Arm, StudySpec
 from studies.trial_seeds import confirm_seed, noise_seed
 
@@ -237,13 +238,6 @@ class ConfirmPhase:
         return [(suggestion.arm.name, self._count(suggestion, ended[suggestion.trial_id])) for suggestion in finished]
 
     def _count(self, suggestion: Suggestion, end: Mapping[str, Any]) -> Outcome:
-        outcome = _outcome(end)
+        outcome = confirm_outcome(end)
         self._finished[suggestion.arm.name] += not outcome.failed
         return outcome
-
-
-def _outcome(end: Mapping[str, Any]) -> Outcome:
-    """(test accuracy, test ECE), for the screen alone: nothing is chosen by it."""
-    if end["state"] != "complete":
-        return Outcome(values=None)
-    return Outcome(values=(end["metrics"]["test_accuracy"], end["metrics"]["test_ece"]))

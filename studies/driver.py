@@ -10,11 +10,12 @@ from typing import Any, Final, Protocol
 
 from bsd_core.errors import StorageError
 from studies.halving import ParetoHalving
+from studies.kept import Kept, write_kept
 from studies.ledger import Event, Ledger
-from studies.predictions import Prediction, write_predictions
+from studies.outcome import Outcome
 from studies.progress import StudyProgress, View
 from studies.screen import log
-from studies.search import Outcome, Suggestion, split_params
+from studies.search import Suggestion, split_params
 from studies.unfinished import MAX_DEATHS, Unfinished
 
 
@@ -45,7 +46,7 @@ class StudyDriver:
         source: hands out trials and takes in results.
         ledger: where everything is written before anyone is told.
         progress, view: what the user sees.
-        predictions: folder for the logits that trials send; without one they are dropped.
+        predictions: folder for the logits that trials send, with that for features beside it; without one both are dropped.
         halving: ends trials early; without one all train to their end.
         timeout: seconds after which a trial is overdue; None: never.
         forget: called with our id of a trial whose end is in the ledger: its checkpoints are no longer needed.
@@ -104,13 +105,13 @@ class StudyDriver:
         """Our id of a trial."""
         return self._suggestions[tune_id].trial_id
 
-    def receive(self, tune_id: str, message: str, predictions: list[Prediction] | None = None, *, sync: bool = False) -> bool:
-        """Events of a trial, as its process sent them, and its predictions, which are on the disk before its end is.
+    def receive(self, tune_id: str, message: str, kept: Kept | None = None, *, sync: bool = False) -> bool:
+        """Events of a trial, as its process sent them, and its predictions and features, which are on the disk before its end is.
 
         Args:
             tune_id: Tune's id of the trial.
             message: JSON of a list of events: begin, note, epoch, end.
-            predictions: of its end.
+            kept: beside its end.
             sync: whether the trial relies on these events from now on.
 
         Returns:
@@ -119,14 +120,14 @@ class StudyDriver:
         if self.problem is not None or tune_id in self._ends:  # Tune itself runs a trial again whose node was taken away
             return True
         try:
-            stopped = self._take_in(tune_id, json.loads(message), predictions, sync=sync)
+            stopped = self._take_in(tune_id, json.loads(message), kept, sync=sync)
         except StorageError as error:
             self.problem = error
             return True
         self.view.update()
         return stopped
 
-    def _take_in(self, tune_id: str, events: list[Event], predictions: list[Prediction] | None, *, sync: bool) -> bool:
+    def _take_in(self, tune_id: str, events: list[Event], kept: Kept | None, *, sync: bool) -> bool:
         suggestion = self._suggestions[tune_id]
         epochs = [event for event in events if event["event"] == "epoch"]
         for event in events:
@@ -134,8 +135,8 @@ class StudyDriver:
                 self._began[tune_id] = time.monotonic()
             elif event["event"] == "note":
                 self._note(suggestion, event)
-        if predictions and self._predictions is not None:
-            write_predictions(self._predictions / f"{suggestion.trial_id}.parquet", predictions)
+        if kept is not None and self._predictions is not None:
+            write_kept(self._predictions, suggestion.trial_id, kept)
         if epochs:
             left_out = ("event", "trial_id", "so_far")
             rows = [{name: value for name, value in epoch.items() if name not in left_out} for epoch in epochs]

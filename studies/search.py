@@ -25,7 +25,8 @@ from bsd_core.seeds import derive_seed
 from search_spaces import SHARED, Settings, get_search_space
 from studies.arm_space import constant_settings, is_within, searched_settings
 from studies.ledger import ended_trials
-from studies.objectives import DIRECTIONS, Objectives
+from studies.objectives import DIRECTIONS
+from studies.outcome import Outcome, end_outcome
 from studies.search_memory import SearchMemory
 from studies.spec import Arm, StudySpec
 from studies.trial_seeds import search_seed
@@ -95,31 +96,6 @@ class Suggestion:
     def phase(self) -> str:
         """search or confirm."""
         return "search" if self.confirms is None else "confirm"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a trial ended.
-
-    Attributes:
-        values: finite objectives if it completed, else None.
-        stopped: whether early stopping ended it; also if it was audited, so that it ran on although it had been decided.
-        share: of a full training that it ran, until it was stopped.
-    """
-
-    values: tuple[float, float] | None
-    stopped: bool = False
-    share: Fraction = Fraction(1)
-
-    @property
-    def failed(self) -> bool:
-        """Whether it neither completed nor was stopped."""
-        return self.values is None and not self.stopped
-
-    @property
-    def state(self) -> TrialState:
-        """For Optuna; of a pruned trial TPE learns where not to look, and that it has no values."""
-        return TrialState.PRUNED if self.stopped else TrialState.FAIL if self.values is None else TrialState.COMPLETE
 
 
 class ArmSearch:
@@ -199,7 +175,7 @@ class ArmSearch:
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Record how trial `number` ended."""
-        self.study.tell(self._open.pop(number), None if outcome.values is None else list(outcome.values), state=outcome.state)
+        self.study.tell(self._open.pop(number), None if outcome.values is None else list(outcome.values), state=_optuna_state(outcome))
         self._count(outcome)
 
     def _count(self, outcome: Outcome) -> None:
@@ -224,7 +200,7 @@ class ArmSearch:
         searched = {name: params[name] for name in self.space.searched}
         self.study.add_trial(
             optuna.trial.create_trial(
-                state=outcome.state,
+                state=_optuna_state(outcome),
                 params=searched,
                 distributions=self.space.searched,
                 values=None if outcome.values is None else list(outcome.values),
@@ -330,17 +306,9 @@ class StudySearch:
         return outcomes
 
 
-def end_outcome(event: Mapping[str, Any], objectives: Objectives) -> Outcome:
-    """The outcome that an `end` event of the ledger tells.
-
-    Raises:
-        DataError: a finished trial without one of the objectives.
-    """
-    if event["state"] != "complete":
-        stopped, total = event["state"] == "stopped", event.get("total_epochs")  # a training that did not come to begin has no total
-        ran = event["stopped_at"] if stopped else event.get("epochs", 0)
-        return Outcome(values=None, stopped=stopped, share=Fraction(ran, total) if total else Fraction(0))
-    return Outcome(values=objectives.values(event["metrics"], where=f"The ledger's trial {event['trial_id']}"))
+def _optuna_state(outcome: Outcome) -> TrialState:
+    """Of a pruned trial TPE learns where not to look, and that it has no values."""
+    return TrialState.PRUNED if outcome.stopped else TrialState.FAIL if outcome.values is None else TrialState.COMPLETE
 
 
 def split_params(params: Settings) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -27,9 +27,10 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 
 from bsd_core.seeds import numpy_stream
 from studies.halving import ParetoHalving
+from studies.outcome import Outcome
 from studies.pareto import hypervolume, non_dominated
 from studies.rungs import Rungs
-from studies.search import ArmSearch, Outcome
+from studies.search import ArmSearch
 from studies.study_file import check_spec
 from tests.benchmarks.record_trainings import STUDY
 

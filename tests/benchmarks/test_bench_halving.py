@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from studies.outcome import Outcome
 from studies.rungs import Rungs
-from studies.search import Outcome
 from tests.benchmarks.bench_halving import Pool, RandomOrder, Suggested, Training, load_pools, replay
 
 

@@ -15,9 +15,10 @@ from rich.console import Console, RenderableType
 from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.evaluate import EvaluationPlan
 from studies.ledger import Event, Ledger
+from studies.outcome import Outcome
 from studies.predictions import Prediction, write_predictions
 from studies.run_folder import RunFolder, create_run
-from studies.search import Outcome, StudySearch, Suggestion
+from studies.search import StudySearch, Suggestion
 from studies.spec import StudySpec
 from studies.study_file import check_spec
 from studies.tables import Tables, build_tables

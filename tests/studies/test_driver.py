@@ -10,8 +10,9 @@ import pytest
 
 from studies.driver import StudyDriver
 from studies.ledger import Event, Ledger, read_ledger
+from studies.outcome import Outcome
 from studies.progress import StudyProgress
-from studies.search import Outcome, StudySearch
+from studies.search import StudySearch
 from studies.tables import build_tables
 from tests.studies._dummies import CONSTANTS, make_end, make_epoch, make_spec
 

@@ -17,7 +17,8 @@ from optuna.trial import TrialState
 from bsd_core.errors import DataError
 from bsd_core.seeds import derive_seed
 from search_spaces import SEARCH_SPACES, SHARED
-from studies.search import ArmSpace, Outcome, StudySearch, Suggestion, export_journal, split_params
+from studies.outcome import Outcome
+from studies.search import ArmSpace, StudySearch, Suggestion, export_journal, split_params
 from tests._dummies import PROPERTY
 from tests.studies._dummies import make_spec, objectives, play
 

@@ -11,7 +11,8 @@ import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from studies import search_memory
-from studies.search import ArmSearch, Outcome, Suggestion
+from studies.outcome import Outcome
+from studies.search import ArmSearch, Suggestion
 from studies.search_memory import NEWEST, OLDER, SearchMemory, forgotten
 from tests.studies._dummies import make_spec, objectives
 

@@ -17,8 +17,9 @@ from bsd_core.seeds import numpy_stream
 from studies.driver import StudyDriver
 from studies.halving import ParetoHalving
 from studies.ledger import Event, Ledger, as_line, read_ledger
+from studies.outcome import Outcome
 from studies.progress import StudyProgress
-from studies.search import Outcome, StudySearch, Suggestion
+from studies.search import StudySearch, Suggestion
 from studies.spec import StudySpec
 from studies.statistics.audit import audit_summary
 from studies.tables import build_tables
