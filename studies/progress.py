@@ -6,19 +6,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from studies.pareto import non_dominated
+from studies.progress_table import ProgressTable, amount, duration
 from studies.screen import say
-from studies.search import Suggestion
 
-_MAX_RUNNING_LINES: Final = 8
+if TYPE_CHECKING:
+    from studies.search import Suggestion  # which needs Torch; a view does not
+
 _LINE_SECONDS: Final = 10.0  # without a terminal: at most one line in this time
 
 
@@ -63,13 +62,16 @@ class StudyProgress:
         epochs: of a trial, unless its own rows say otherwise (a budget of images gives methods different numbers of epochs).
         slots: trials that run at once.
         points: what the pairs of accuracy and ECE in the last table are.
+        age: seconds since the run began, where that was not now.
     """
 
-    def __init__(self, title: str, arms: Mapping[str, int], *, epochs: int, slots: int, points: str = "front so far") -> None:
-        self.title, self.epochs, self.slots, self._points = title, epochs, slots, points
+    def __init__(
+        self, title: str, arms: Mapping[str, int], *, epochs: int, slots: int, points: str = "front so far", age: float = 0.0
+    ) -> None:
+        self.title, self.epochs, self.slots, self.points = title, epochs, slots, points
         self.arms = {arm: ArmProgress(epochs, wanted) for arm, wanted in arms.items()}
         self.running: dict[str, RunningTrial] = {}
-        self.started = time.monotonic()
+        self.started = time.monotonic() - age
         self._epochs_done = 0
         self._first_epoch: float | None = None
 
@@ -90,12 +92,17 @@ class StudyProgress:
 
     def start(self, suggestion: Suggestion) -> None:
         """A trial was handed out."""
-        self.running[suggestion.trial_id] = RunningTrial(suggestion.arm.name, suggestion.number)
+        self.begin(suggestion.trial_id, suggestion.arm.name, suggestion.number)
 
-    def epoch(self, trial_id: str, row: dict[str, Any]) -> None:
-        """A trial ended an epoch."""
-        self._first_epoch = self._first_epoch or time.monotonic()
-        self._epochs_done += 1
+    def begin(self, trial_id: str, arm: str, number: int) -> None:
+        """The same of a trial that is known from the ledger."""
+        self.running[trial_id] = RunningTrial(arm, number)
+
+    def epoch(self, trial_id: str, row: dict[str, Any], *, now: bool = True) -> None:
+        """A trial ended an epoch; the pace is measured by those that it ended `now`."""
+        if now:
+            self._first_epoch = self._first_epoch or time.monotonic()
+            self._epochs_done += 1
         if trial_id in self.running:
             trial = self.running[trial_id]
             trial.latest = row
@@ -131,61 +138,8 @@ class StudyProgress:
         return list(self.running.values())
 
     def render(self) -> RenderableType:
-        """The whole view."""
-        head = Table.grid(expand=True, padding=(0, 1))
-        head.add_column(no_wrap=True)
-        head.add_column(ratio=1)
-        head.add_column(justify="right", no_wrap=True)
-        left = self.seconds_left()
-        clock = f"{_amount(self.finished)}/{self.total}  {_duration(time.monotonic() - self.started)}"
-        clock += f"  {_duration(left)} left" if left is not None else "  starting" if not self.finished else ""
-        head.add_row(Text(self.title, style="bold"), ProgressBar(total=max(1, self.total), completed=float(self.finished)), clock)
-        return Group(head, self._running_table(), self._front_table())
-
-    def _running_table(self) -> Table:
-        table = _grid("running", "epoch", "loss", "val acc", "val ECE")
-        running = self._running()
-        for trial in running[:_MAX_RUNNING_LINES]:
-            row = trial.latest
-            numbers = (f"{row['train_loss']:.3f}", _percent(row["val_accuracy"]), _percent(row["val_ece"])) if row else ("", "", "")
-            epoch, epochs = row.get("epoch", 0), row.get("epochs", self.epochs)
-            table.add_row(Text(f"{trial.arm} #{trial.number}"), f"{epoch}/{epochs}" if epoch < epochs else "evaluating", *numbers)
-        if len(running) > _MAX_RUNNING_LINES:
-            table.add_row(Text(f"and {len(running) - _MAX_RUNNING_LINES} more", style="dim"))
-        return table
-
-    def _front_table(self) -> Table:
-        table = _grid(f"{self._points}: acc/ECE %", "done", "")
-        table.columns[2].justify = "left"
-        for name, arm in list(self.arms.items()):
-            front = arm.front()
-            shown = "  ".join(f"{accuracy * 100:.1f}/{ece * 100:.1f}" for accuracy, ece in front[:3])
-            more = f"  +{len(front) - 3}" if len(front) > 3 else ""
-            stopped = f"  {arm.stopped} stopped" if arm.stopped else ""
-            failed = f"  {arm.failed} failed" if arm.failed else ""
-            table.add_row(Text(name), f"{_amount(arm.done)}/{arm.wanted}", Text(shown + more + stopped + failed))
-        return table
-
-
-def _grid(*titles: str) -> Table:
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", show_edge=False)
-    for index, title in enumerate(titles):
-        table.add_column(title, justify="right" if index else "left", no_wrap=True)
-    return table
-
-
-def _amount(trainings: Fraction) -> str:
-    return str(trainings) if trainings.denominator == 1 else f"{float(trainings):.1f}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{fraction * 100:.1f} %"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+        """The whole view, for a terminal of any size."""
+        return ProgressTable(self)
 
 
 class View(Protocol):
@@ -248,8 +202,8 @@ class LineView:
         if time.monotonic() - self._last >= _LINE_SECONDS:
             self._last = time.monotonic()
             left = self._progress.seconds_left()
-            rest = f", about {_duration(left)} left" if left is not None else ""
-            self.note(f"{_amount(self._progress.finished)}/{self._progress.total} trials{rest}")
+            rest = f", about {duration(left)} left" if left is not None else ""
+            self.note(f"{amount(self._progress.finished)}/{self._progress.total} trials{rest}")
 
     def note(self, text: str) -> None:
         """Print a line."""
