@@ -162,6 +162,7 @@ def test_a_trial_is_reproduced_outside_ray(finished: Finished, phase: str) -> No
     assert "same numbers" in done.stdout
 
 
+@pytest.mark.faults
 def test_a_run_that_is_interrupted_while_it_confirms_resumes_to_the_same_numbers(finished: Finished, tmp_path: Path) -> None:
     study, results = write_study(tmp_path), tmp_path / "results"
     process = start(study, results)

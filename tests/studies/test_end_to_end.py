@@ -212,6 +212,7 @@ def test_a_terminated_process_group_still_tells_how_to_go_on(tmp_path: Path) -> 
     assert "-m studies resume" in screen
 
 
+@pytest.mark.faults
 def test_a_killed_trial_process_is_replaced_and_changes_no_number(finished: Finished, tmp_path: Path) -> None:
     study, results = write_study(tmp_path), tmp_path / "results"
     process = start(study, results)

@@ -26,7 +26,7 @@ from tests.studies._injected import at_work, injected, log_lines
 from tests.studies._processes import alive, wait_for
 from tests.studies._real_runs import INCIDENTAL, call, numbers, start
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 STUDY = """
 question: Does a study survive the death of its trials?
