@@ -16,6 +16,7 @@ from bsd_core.data.batches import Images
 from bsd_core.errors import ConfigError, DivergedError, require, unknown_name
 from bsd_core.metrics import calibration, classification
 from bsd_core.metrics.robustness import flip_probability, rank_distance
+from bsd_core.models import Network
 from bsd_core.robustness.arguments import check_severity
 from bsd_core.robustness.corruptions import CORRUPTIONS, corrupt
 from bsd_core.robustness.corruptions.severities import SEVERITIES
@@ -110,6 +111,38 @@ def predict(
         ValueError: N = 0.
     """
     rows = torch.arange(len(images), device=images.device) if rows is None else rows
+    return _in_batches(model, model, images, normaliser, rows, change, batch_size)
+
+
+def penultimate(network: Network, images: Images, normaliser: Normaliser, *, rows: Tensor, batch_size: int = 512) -> Tensor:
+    """Penultimate features in evaluation mode, without augmentation.
+
+    Args:
+        network: left in evaluation mode.
+        images: as in `predict`.
+        normaliser: of the training.
+        rows: (n,) int64, which images.
+
+    Returns:
+        (n, D) float64, D being the network's `n_features`.
+
+    Raises:
+        DivergedError: a feature is NaN or infinite.
+        ValueError: n = 0.
+    """
+    return _in_batches(network, network.features, images, normaliser, rows, None, batch_size)
+
+
+def _in_batches(
+    model: nn.Module,
+    of: Callable[[Tensor], Tensor],
+    images: Images,
+    normaliser: Normaliser,
+    rows: Tensor,
+    change: Callable[[Tensor, Tensor], Tensor] | None,
+    batch_size: int,
+) -> Tensor:
+    """What `of`, the model or a part of it, makes of some images: (n, outputs) float64."""
     if not len(rows):
         raise ValueError("No images to predict: got N = 0.")
     model.eval()
@@ -117,9 +150,9 @@ def predict(
     with torch.inference_mode():
         for some in torch.split(rows, batch_size):
             pixels = images[some]
-            parts.append(model(normaliser(pixels if change is None else change(pixels, some))))
-        logits = _finite(torch.cat(parts))
-    return logits.clone()  # out of inference mode, so that any function may use it
+            parts.append(of(normaliser(pixels if change is None else change(pixels, some))))
+        outputs = _finite(torch.cat(parts))
+    return outputs.clone()  # out of inference mode, so that any function may use it
 
 
 def _finite(logits: Tensor) -> Tensor:

@@ -46,6 +46,11 @@ class Confirm(Strict):
         description="logits kept in tables/predictions, two bytes each: of clean images, of corrupted ones too, or none; intervals over "
         "images and paired comparisons need the clean ones",
     )
+    features: bool = Field(
+        default=True,
+        description="keep penultimate features of up to 2,000 test images in tables/features, two bytes each, of the first training of "
+        "each chosen setting; the report's feature maps are of them",
+    )
     max_ece: float = Field(default=0.05, gt=0, le=1, description="the operating point accurate_and_calibrated has no larger ECE than this")
 
     @field_validator("seeds")

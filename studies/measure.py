@@ -10,11 +10,12 @@ from torch import Tensor
 
 from bsd_core.data.batches import Images
 from bsd_core.data.host_images import to_device
-from bsd_core.evaluate import EvaluationPlan, Observer, Row, as_stored, evaluate, summarise
+from bsd_core.evaluate import EvaluationPlan, Observer, Row, as_stored, evaluate, penultimate, summarise
 from bsd_core.metrics.intervals import accuracy_interval, ece_interval
 from bsd_core.robustness.official import OfficialCorruptions
 from bsd_core.seeds import derive_seed
 from bsd_core.train import Trainer
+from studies.features import Features
 from studies.predictions import Prediction
 from studies.trial_data import TestData
 
@@ -27,6 +28,7 @@ class Measured:
         metrics: columns of table `trials`.
         evaluations, reliability: rows of these tables.
         predictions: what is kept of the logits.
+        features: what is kept of the penultimate features; None where nothing is.
         temperature: fitted on clean validation images; None while there is none.
     """
 
@@ -34,6 +36,7 @@ class Measured:
     evaluations: list[Row] = field(default_factory=list)
     reliability: list[Row] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
+    features: Features | None = None
     temperature: float | None = None
 
 
@@ -89,18 +92,20 @@ def measure_test(
     seed: int,
     device: torch.device,
     keep: str,
+    keep_features: bool = False,
 ) -> None:
     """Evaluate on test images by their true labels, with bootstrap intervals over images.
 
     Args:
         trainer: its network and normaliser.
         test: the split.
-        measured: gets the rows, the columns `test_*`, and predictions.
+        measured: gets the rows, the columns `test_*`, predictions and features.
         plan: corruptions and perturbations.
         temperature: for temperature scaling, fitted on validation images.
         seed: of the bootstrap.
         device: of the network.
         keep: which predictions: clean, all or none.
+        keep_features: whether to keep the penultimate features of the split's `feature_rows`, if it names any.
     """
     official = None
     if test.official_folder is not None:
@@ -113,11 +118,11 @@ def measure_test(
             logits.append(some)
         keep_some(key, rows, targets, some)
 
-    targets = torch.tensor(test.targets, device=device)
+    targets, images = torch.tensor(test.targets, device=device), to_device(test.images, device)
     rows, bins = evaluate(
         trainer.network,
         trainer.normaliser,
-        to_device(test.images, device),
+        images,
         {"test": targets},
         plan=plan,
         shifted_rows=torch.tensor(test.shifted_rows, device=device),
@@ -131,6 +136,9 @@ def measure_test(
     measured.metrics |= {f"test_{name}": clean[name] for name in ("accuracy", "ece", "nll", "brier", "ece_temperature_scaled")}
     measured.metrics |= {f"test_{name}": value for name, value in summarise(shifted).items()}
     measured.metrics |= image_intervals(logits[0].softmax(1), targets, seed=derive_seed(seed, "intervals"))
+    if keep_features and test.feature_rows is not None:
+        features = penultimate(trainer.network, images, trainer.normaliser, rows=torch.tensor(test.feature_rows, device=device))
+        measured.features = Features.of(test.feature_rows, test.targets[test.feature_rows], features.cpu().numpy())
 
 
 def image_intervals(probs: Tensor, targets: Tensor, *, seed: int) -> Row:

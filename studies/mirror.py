@@ -24,7 +24,7 @@ from studies.remote_ledger import RemoteLedger, join_parts, pull_ledger
 
 LEDGER: Final = "ledger"  # folder of its parts
 _APART: Final = {LEDGER, "ledger.jsonl", "checkpoints", "ray", LEASE}  # not a file here and an object of the same name there
-_PREDICTIONS: Final = "tables/predictions/"  # written once
+_KEPT: Final = ("tables/predictions/", "tables/features/")  # of trials, a file each, written once
 
 
 def working_copy(remote: RemoteFolder) -> Path:
@@ -104,7 +104,7 @@ class Mirror:
             StorageError: the store does not take them, or the run is no longer ours.
         """
         self._check()
-        self.remote.remove([name for name in self._push() if not name.startswith(_PREDICTIONS)])
+        self.remote.remove([name for name in self._push() if not name.startswith(_KEPT)])
 
     def share(self) -> str | None:
         """Send what was made of a run that this process did not hold, unless that would disturb anyone.
@@ -131,10 +131,10 @@ class Mirror:
         self.remote.patience.hurry()
 
     def _before(self, event: Event) -> None:
-        """A trial's predictions are in the store before its end is."""
-        name = f"{_PREDICTIONS}{event.get('trial_id')}.parquet"
-        if event["event"] == "end" and (self.path / name).is_file():
-            self.remote.put_files(self.path, [name])
+        """A trial's predictions and features are in the store before its end is."""
+        if event["event"] == "end":
+            names = [f"{folder}{event.get('trial_id')}.parquet" for folder in _KEPT]
+            self.remote.put_files(self.path, [name for name in names if (self.path / name).is_file()])
 
     def _check(self) -> None:
         if self._lease is not None:
@@ -182,7 +182,7 @@ class Mirror:
 
 
 def _once(name: str) -> bool:
-    return name.startswith(_PREDICTIONS)
+    return name.startswith(_KEPT)
 
 
 def _is_ours(name: str) -> bool:

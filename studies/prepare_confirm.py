@@ -8,6 +8,7 @@ import numpy as np
 
 from bsd_core.data.label_noise import given_labels
 from bsd_core.seeds import derive_seed
+from studies.features import FEATURE_IMAGES
 from studies.noise import noise_of
 from studies.prepare import PreparedStudy, confirm_plan, official_place, shifted_rows_of
 from studies.spec import StudySpec
@@ -64,6 +65,7 @@ def prepare_confirm(spec: StudySpec, prepared: PreparedStudy) -> PreparedConfirm
     data = replace(data, fingerprint=fingerprint(np.frombuffer(f"{search.fingerprint}{confirm!r}".encode(), dtype=np.uint8)))
     test = source.test
     shifted_rows = shifted_rows_of(test.targets, confirm.images, seed=derive_seed(spec.seed, "shifted", "test"))
+    feature_rows = shifted_rows_of(test.targets, FEATURE_IMAGES, seed=derive_seed(spec.seed, "features"))
     official = spec.evaluate.official
     return PreparedConfirm(
         data=data,
@@ -74,5 +76,6 @@ def prepare_confirm(spec: StudySpec, prepared: PreparedStudy) -> PreparedConfirm
             shifted_rows=shifted_rows,
             official_folder=None if official is None else str(official_place(official, spec)),
             fingerprint=test.fingerprint(),
+            feature_rows=feature_rows if confirm.features else None,
         ),
     )

@@ -19,7 +19,7 @@ from studies.trial_data import TrialTask
 _INCIDENTAL: Final = frozenset(
     [
         *("event", "trial_id", "node", "pid", "device", "seconds", "train_seconds", "evaluate_seconds", "images_per_second"),
-        *("state", "stopped_at", "audited", "error", "traceback", "metrics", "evaluations", "reliability", "predictions", "so_far"),
+        *("state", "stopped_at", "audited", "error", "traceback", "metrics", "evaluations", "reliability", "kept", "so_far"),
     ]
 )
 _PLACE: Final = ("split", "shift", "name", "severity", "bin")

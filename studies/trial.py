@@ -21,6 +21,7 @@ from bsd_core.errors import DivergedError, one_line
 from bsd_core.evaluate import EvaluationPlan, headline, predict
 from bsd_core.models import n_parameters
 from bsd_core.train import Recipe, Trainer
+from studies.kept import Kept
 from studies.measure import Measured, measure_test, measure_val
 from studies.own_copy import own_copy
 from studies.trial_checkpoints import TrialCheckpoints, checkpoints_of
@@ -59,7 +60,7 @@ def trial_events(
 
     Yields:
         one `epoch` event an epoch, at a rung with what an `end` event would say `so_far`; then one `end` event: state `complete` with
-        metrics, evaluations, reliability bins and predictions, or state `failed` with the reason. Expected and unexpected errors alike
+        metrics, evaluations, reliability bins and what is `kept`, or state `failed` with the reason. Expected and unexpected errors alike
         end in a `failed` event, so the process lives on.
     """
     started = time.perf_counter()
@@ -168,6 +169,7 @@ def _train_and_evaluate(
             seed=task.seed,
             device=device,
             keep=settings.predictions,
+            keep_features=task.replicate == 0,
         )
     tensors.check_unchanged()
     yield {
@@ -181,7 +183,7 @@ def _train_and_evaluate(
         "metrics": measured.metrics,
         "evaluations": measured.evaluations,
         "reliability": measured.reliability,
-        "predictions": measured.predictions,
+        "kept": Kept(measured.predictions, measured.features),
     }
 
 
@@ -205,7 +207,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def run_trial(config: dict[str, Any], *, data: SearchData, settings: TrialSettings, test: TestData | None = None) -> None:
-    """Ray Tune's trainable: `trial_events`, sent to the driver as JSON in a few messages; predictions travel beside the last.
+    """Ray Tune's trainable: `trial_events`, sent to the driver as JSON in a few messages; what is kept travels beside the last.
 
     Args:
         config: {"task": the fields of a TrialTask}.
@@ -238,7 +240,7 @@ def fetched(data: Shared) -> Shared:
 
 
 class _Sender:
-    """Events on their way to the driver: short epochs travel together, an end takes its predictions along.
+    """Events on their way to the driver: short epochs travel together, an end takes its predictions and features along.
 
     Args:
         trial_id: of the trial.
@@ -261,10 +263,10 @@ class _Sender:
 
     def send(self, event: Event) -> None:
         """Pass an event on, now or soon."""
-        predictions = event.pop("predictions", None)
+        kept = event.pop("kept", None)
         self._waiting.append(event)
         if event["event"] == "end" or "so_far" in event or time.perf_counter() - self._last_sent > self._every:
-            self._report(predictions=predictions)
+            self._report(kept=kept)
 
     def flush(self) -> None:
         """Before a checkpoint: a training that goes on from there does not tell again of the epochs before it."""

@@ -49,6 +49,7 @@ class TestData:
         shifted_rows: rows that are corrupted and perturbed.
         official_folder: of released corrupted copies, which must be there on every machine; None for ours.
         fingerprint: of the whole.
+        feature_rows: rows whose penultimate features a setting's first training sends; None: none are sent.
     """
 
     images: Pixels
@@ -56,6 +57,7 @@ class TestData:
     shifted_rows: Int64
     official_folder: str | None
     fingerprint: str
+    feature_rows: Int64 | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

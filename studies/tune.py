@@ -80,12 +80,12 @@ class LedgerStopper(_Stateless, Stopper):  # type: ignore[misc]
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Take the events out of the result, so that Tune does not carry them along."""
-        message, predictions = result.pop("events", None), result.pop("predictions", None)
+        message, kept = result.pop("events", None), result.pop("kept", None)
         if (actor := result.pop("actor", None)) is not None:
             self._actors[trial_id] = actor
         if message is None:
             return False
-        return self._driver.receive(trial_id, message, predictions, sync=result.pop("sync", False))
+        return self._driver.receive(trial_id, message, kept, sync=result.pop("sync", False))
 
     def stop_all(self) -> bool:
         """The searcher says when all is done; here, whether nothing more can be recorded."""

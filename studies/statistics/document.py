@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from studies.arm_space import searched_settings
 from studies.budgets import collect_budgets
 from studies.confirm_fields import Confirm
+from studies.features import features_folder
 from studies.operating_points import operating_points
 from studies.run_folder import RunFolder, write_atomically
 from studies.spec import StudySpec
@@ -34,6 +35,7 @@ from studies.statistics.confirmed import (
     settings_of,
     summarise_point,
 )
+from studies.statistics.features import feature_quality
 from studies.statistics.fronts import anytime_hypervolume, attainment, fronts_of_seeds, hypervolume_over_seeds
 from studies.statistics.importance import importances
 from studies.statistics.seeds import summarise
@@ -48,7 +50,8 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
     Args:
         tables: of the run.
         spec: its study.
-        predictions: folder of the stored logits; without files, methods are compared over seeds alone.
+        predictions: folder of the stored logits, with that of the stored features beside it; without files, methods are compared over
+            seeds alone, and nothing is said of features.
 
     Returns:
         Of JSON's types only, without NaN:
@@ -61,6 +64,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
             confirmed, and `not_ranked_because` says why.
         fronts: `objectives` of the search; by arm, baselines too, `search`, and by arm `confirmed`: see `_search_front` and
             `_confirmed_front`.
+        features: by id of a chosen setting, `FeatureQuality` of its first training; without those of which no features are stored.
         winners_curse: `WinnersCurse`.
         importance: by arm and objective, None where trials are too few, else by setting.
         operating_points: `OperatingPoint`; `confirmed_as`, the chosen trial that has its settings, usually itself; and the `test_accuracy`
@@ -68,7 +72,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
         audit: by arm, `AuditSummary`; None without early stopping.
 
     Raises:
-        DataError: a file of predictions is broken.
+        DataError: a file of predictions or features is broken.
     """
     rows = tables.trials.to_pylist()
     searched = [row for row in rows if row["phase"] == "search"]
@@ -95,6 +99,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
                 arm.name: _confirmed_front([point for point in points if point.arm == arm.name], spec) for arm in spec.compared_arms
             },
         },
+        "features": feature_quality(features_folder(predictions), _first_trainings(points)),
         "winners_curse": collect_winners_curse(searched, confirmed),
         "importance": _importance(searched, spec),
         "operating_points": _operating_points(searched, spec, summaries),
@@ -108,7 +113,7 @@ def update_statistics(run: RunFolder, tables: Tables) -> dict[str, Any]:
     """Collect the statistics of a run and write them to report/statistics.json; the document.
 
     Raises:
-        DataError: a file of predictions is broken.
+        DataError: a file of predictions or features is broken.
         StorageError: the document cannot be written.
     """
     document = collect_statistics(tables, run.spec(), run.predictions)
@@ -195,6 +200,11 @@ def _confirmed_front(points: Sequence[ConfirmedPoint], spec: StudySpec) -> dict[
         "hypervolume": summarise(hypervolume_over_seeds(sets)),
         "n_settings": len(points),
     }
+
+
+def _first_trainings(points: Sequence[ConfirmedPoint]) -> dict[str, str]:
+    """By id of a chosen setting, that of its training whose features are kept, if that has finished."""
+    return {point.trial_id: row["trial_id"] for point in points for row in point.finished if row["replicate"] == 0}
 
 
 def _importance(searched: Sequence[Row], spec: StudySpec) -> dict[str, Any]:

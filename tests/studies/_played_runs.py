@@ -35,8 +35,8 @@ def play_trials(driver: StudyDriver, *, data: SearchData, settings: TrialSetting
     number = 0
     while (config := driver.suggest(f"t{number}")) is not None:
         for event in trial_events(TrialTask(**config["task"]), settings, data, CPU, test):
-            predictions = event.pop("predictions", None)
-            if driver.receive(f"t{number}", json.dumps([event]), predictions):
+            kept = event.pop("kept", None)
+            if driver.receive(f"t{number}", json.dumps([event]), kept):
                 break
         driver.complete(f"t{number}", died=False)
         number += 1

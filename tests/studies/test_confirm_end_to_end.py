@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import studies
+from studies.features import read_features
 from studies.prepare import PreparedStudy, prepare
 from studies.study_file import load_spec
 from tests.studies._real_runs import Finished, call, first_event, numbers, run_file, start
@@ -114,6 +115,14 @@ def test_predictions_are_kept_of_clean_images(finished: Finished) -> None:
         test = [entry for entry in table.to_pylist() if entry["split"] == "test"]
         assert len(test) == 359
         assert sum(entry["predicted"] == entry["target"] for entry in test) / 359 == row["test_accuracy"]
+
+
+def test_features_are_kept_of_first_trainings(finished: Finished) -> None:
+    first = {row["trial_id"]: row["confirms"] for row in rows(finished, "confirm") if row["replicate"] == 0}
+    assert {path.stem for path in (finished.run.path / "tables" / "features").iterdir()} == set(first)
+    stored = [read_features(finished.run.path / "tables" / "features" / f"{trial_id}.parquet") for trial_id in first]
+    assert {len(one.rows) for one in stored} == {359}
+    assert all((one.targets == stored[0].targets).all() for one in stored)
 
 
 def test_the_choice_is_in_the_ledger_before_the_first_training_of_the_phase(finished: Finished) -> None:

@@ -70,7 +70,7 @@ class Heard:
     def complete(self, tune_id: str, *, died: bool) -> None:
         self.calls.append(("complete", tune_id, died))
 
-    def receive(self, tune_id: str, message: str, predictions: Any, *, sync: bool) -> bool:
+    def receive(self, tune_id: str, message: str, kept: Any, *, sync: bool) -> bool:
         self.calls.append(("receive", tune_id, message, sync))
         return False
 

@@ -168,3 +168,21 @@ def test_the_search_measures_what_evaluate_measures(trainer: Trainer, val: tuple
     plain, bins = evaluate(trainer.network, trainer.normaliser, images, labels, plan=PLAN, shifted_rows=rows)
     assert (measured.evaluations, measured.reliability, measured.predictions) == (plain, bins, [])
     assert isinstance(trainer.normaliser, Normaliser)
+
+
+def test_features_of_the_named_rows_are_kept_where_asked(trainer: Trainer, split: trial_data.TestData) -> None:
+    rows = np.array([2, 3, 11])
+    named = dataclasses.replace(split, feature_rows=rows)
+    assert measured_test(trainer, named).features is None  # not asked
+    asked, unnamed = Measured(), Measured()
+    for measured, some in ((asked, named), (unnamed, split)):
+        measure_test(trainer, some, measured, plan=PLAN, temperature=2.0, seed=11, device=CPU, keep="clean", keep_features=True)
+    assert unnamed.features is None
+    assert asked.metrics == unnamed.metrics
+    kept = asked.features
+    assert kept is not None
+    assert (kept.rows.tolist(), kept.targets.tolist()) == (rows.tolist(), split.targets[rows].tolist())
+    assert kept.values.shape == (3, trainer.network.n_features)
+    images = torch.tensor(np.asarray(split.images))
+    logits = trainer.network.classifier(torch.tensor(kept.values.astype(np.float32) * np.float32(kept.scale)))
+    assert logits.detach().numpy() == pytest.approx(predict(trainer.network, images, trainer.normaliser).numpy()[rows], abs=2e-2)

@@ -124,7 +124,8 @@ def test_what_is_held_is_sent_and_what_is_gone_is_removed(store: Store, other_ma
     assert (find_run(results, "mine").tables / "trials.parquet").read_text(encoding="utf-8") == "anew"
 
 
-def test_predictions_are_in_the_store_before_the_end_of_their_trial(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["predictions", "features"])
+def test_what_a_trial_keeps_is_in_the_store_before_its_end(kind: str, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run = create_run(store.folder(), "mine", make_spec())
     order = list[str]()
     put = RemoteFolder.put
@@ -136,30 +137,31 @@ def test_predictions_are_in_the_store_before_the_end_of_their_trial(store: Store
     with run.lock():
         ledger = run.open_ledger()
         monkeypatch.setattr(RemoteFolder, "put", noting)
-        run.predictions.mkdir(parents=True)
-        (run.predictions / f"{end(0)['trial_id']}.parquet").write_bytes(b"logits")
+        (run.tables / kind).mkdir(parents=True)
+        (run.tables / kind / f"{end(0)['trial_id']}.parquet").write_bytes(b"numbers")
         ledger.append(make_suggest("bsd/none", 0))
         ledger.append(end(0), sync=True)
         monkeypatch.undo()
         ledger.close()
-    assert order[0] == f"{run.run_id}/tables/predictions/{end(0)['trial_id']}.parquet"
+    assert order[0] == f"{run.run_id}/tables/{kind}/{end(0)['trial_id']}.parquet"
     assert order[1].startswith("ledger/000000000000-")
 
 
-def test_predictions_are_written_and_fetched_once(store: Store, other_machine: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["predictions", "features"])
+def test_what_a_trial_keeps_is_written_and_fetched_once(kind: str, store: Store, other_machine: Callable[[], None]) -> None:
     results = store.folder()
     run = create_run(results, "mine", make_spec())
     with run.lock():
-        run.predictions.mkdir(parents=True)
-        (run.predictions / "t.parquet").write_bytes(b"logits")
+        (run.tables / kind).mkdir(parents=True)
+        (run.tables / kind / "t.parquet").write_bytes(b"numbers")
         run.push()
-        before = (results / "mine" / run.run_id).written("tables/predictions/t.parquet")
+        before = (results / "mine" / run.run_id).written(f"tables/{kind}/t.parquet")
         run.push()
-        assert (results / "mine" / run.run_id).written("tables/predictions/t.parquet") == before
+        assert (results / "mine" / run.run_id).written(f"tables/{kind}/t.parquet") == before
     other_machine()
     copy = find_run(results, "mine")
-    (copy.predictions / "t.parquet").write_bytes(b"LOGITS")  # of the same size
-    assert (find_run(results, "mine").predictions / "t.parquet").read_bytes() == b"LOGITS"
+    (copy.tables / kind / "t.parquet").write_bytes(b"NUMBERS")  # of the same size
+    assert (find_run(results, "mine").tables / kind / "t.parquet").read_bytes() == b"NUMBERS"
 
 
 def test_names_of_a_stranger_stay_inside_the_working_copy(store: Store, cache: Path, other_machine: Callable[[], None]) -> None:

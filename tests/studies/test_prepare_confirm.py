@@ -101,3 +101,17 @@ def test_a_process_does_not_take_the_data_of_one_phase_for_those_of_another(chan
     prepared, confirm = ready(confirming())
     _, other = ready(confirming(**change))
     assert len({prepared.data.fingerprint, confirm.data.fingerprint, other.data.fingerprint}) == 3
+
+
+def test_features_are_of_a_stratified_subset_that_is_the_same_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    test = ready(confirming())[1].test
+    assert test.feature_rows is not None
+    assert test.feature_rows.tolist() == list(range(len(test.targets)))  # fewer than 2,000
+    assert ready(confirming(features=False))[1].test.feature_rows is None
+    monkeypatch.setattr("studies.prepare_confirm.FEATURE_IMAGES", 100)
+    some, again = (ready(confirming(seeds=seeds))[1].test.feature_rows for seeds in (1, 2))
+    assert some is not None
+    assert again is not None
+    assert some.tolist() == again.tolist()
+    counts = np.bincount(test.targets[some], minlength=10)
+    assert (len(set(some.tolist())), counts.min() >= 9, counts.max() <= 11) == (100, True, True)

@@ -25,7 +25,7 @@ from tests.studies._dummies import make_search_data, make_settings, make_task
 
 CPU = torch.device("cpu")
 EPOCHS, STEPS_PER_EPOCH = 4, 3
-INCIDENTAL = {"seconds", "train_seconds", "evaluate_seconds", "images_per_second", "predictions"}
+INCIDENTAL = {"seconds", "train_seconds", "evaluate_seconds", "images_per_second", "kept"}
 
 
 class KilledError(BaseException):
@@ -91,8 +91,9 @@ def test_a_resumed_trial_ends_as_one_that_was_left_in_peace(method: str, phase: 
     assert [event.get("epoch") for event in before] == [1]
     assert [event.get("epoch") for event in after] == [2, 3, 4, None]
     assert [content(event) for event in before + after] == [content(event) for event in whole]
-    assert len(after[-1]["predictions"]) == len(whole[-1]["predictions"])
-    for one, other in zip(after[-1]["predictions"], whole[-1]["predictions"], strict=True):
+    predictions = [events[-1]["kept"].predictions for events in (after, whole)]
+    assert len(predictions[0]) == len(predictions[1])
+    for one, other in zip(*predictions, strict=True):
         assert (one.logits == other.logits).all()
 
 
