@@ -52,14 +52,21 @@ class Standings:
         role: which confirmed setting stands for a method.
         by_arm: the standings.
         conditions: those that have any.
-        about: sentences for captions: which setting, how many trainings, which images and labels.
+        trainings: sentences for captions: which setting stands for a method, and how many trainings.
+        images: a sentence for captions: which images and labels judge.
     """
 
     confirmed: bool
     role: str
     by_arm: Mapping[Key, Standing]
     conditions: list[str]
-    about: str
+    trainings: str
+    images: str
+
+    @property
+    def about(self) -> str:
+        """All of these sentences."""
+        return f"{self.trainings}\n{self.images}"
 
     @property
     def split(self) -> Literal["test", "val"]:
@@ -83,9 +90,9 @@ def collect_standings(source: ReportSource) -> Standings:
     found = chosen or _searched(source)
     order = [(condition, method) for condition in source.conditions for method in source.methods]
     by_arm = {key: found[key] for key in order if key in found}
-    about = _about_confirmed(source, role, by_arm.values()) if confirmed else _about_searched(source)
+    trainings, images = _about_confirmed(source, role, by_arm.values()) if confirmed else _about_searched(source)
     conditions = list(dict.fromkeys(condition for condition, _ in by_arm))
-    return Standings(confirmed=confirmed, role=role, by_arm=by_arm, conditions=conditions, about=about)
+    return Standings(confirmed=confirmed, role=role, by_arm=by_arm, conditions=conditions, trainings=trainings, images=images)
 
 
 def _role(points: Iterable[ConfirmedPoint]) -> str:
@@ -129,24 +136,28 @@ def _searched(source: ReportSource) -> dict[Key, Standing]:
     }
 
 
-def _about_confirmed(source: ReportSource, role: str, standings: Iterable[Standing]) -> str:
+def _about_confirmed(source: ReportSource, role: str, standings: Iterable[Standing]) -> tuple[str, str]:
+    """Trainings and images."""
     setup = source.document["setup"]
+    standings = list(standings)
     counts = sorted({len(standing.trainings) for standing in standings})
     n = of_wanted(counts[0], setup["seeds"]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} of {setup['seeds']}"
     failed = sum(standing.n_failed for standing in standings)
-    lines = [
+    trainings = (
         f"Each method by its {_ROLE_TITLES[role]} setting of the search ({role}, chosen by {source.spec.validation_labels} validation "
-        f"labels), trained again: n = {n} fresh seeds{wrong_labels_of(source.document)}, on {setup['train_on']}; {setup['n_test']} test "
-        "images, judged by their true labels."
-    ]
+        f"labels), trained again: n = {n} fresh seeds{wrong_labels_of(source.document)}, on {setup['train_on']}."
+    )
     if failed:
-        lines.append(f"{failed} of these trainings failed and are left out, which flatters their methods.")
-    return "\n".join(lines)
+        trainings += f" {failed} of these trainings failed and are left out, which flatters their methods."
+    return trainings, f"{setup['n_test']} test images, judged by their true labels."
 
 
-def _about_searched(source: ReportSource) -> str:
+def _about_searched(source: ReportSource) -> tuple[str, str]:
+    """Trainings and images."""
     n_val = source.front.n_val if source.front else 0
+    labels = source.spec.validation_labels
     return (
-        "Nothing is confirmed yet: each method by its most accurate trial of the search, one training each (n = 1 seed), on the "
-        f"{n_val} validation images with {source.spec.validation_labels} labels that chose it, which flatters; no interval over seeds."
+        f"Nothing is confirmed: each method by its most accurate trial of the search by {labels} validation labels, n = 1 training; no "
+        "interval over seeds.",
+        f"{n_val} validation images, judged by {labels} labels: they chose these trials, so the values flatter.",
     )
