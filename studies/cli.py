@@ -145,6 +145,26 @@ def report(name: Run, results: Results = "results") -> None:
 
 
 @app.command()
+def figures(name: Run, results: Results = "results") -> None:
+    """Write figures and tables for a paper, of a study's newest run: PNG, SVG, PDF, LaTeX and Markdown, with captions."""
+    from studies.report.paper import summary, write_paper
+    from studies.report.write import report_source
+    from studies.run_folder import find_run, results_root
+    from studies.statistics.document import collect_statistics
+    from studies.tables import read_tables
+    from studies.verify_form import require_form
+
+    run = find_run(results_root(results), name)
+    tables = read_tables(run)
+    require_form(run, tables)
+    written = write_paper(report_source(run, tables, collect_statistics(tables, run.spec(), run.predictions)), run.page.parent)
+    say(our_console(), f"For a paper, in {short_path(run.place)}:")
+    for line in summary(written):
+        say(our_console(), line)
+    _share(run)
+
+
+@app.command()
 def verify(name: Run, results: Results = "results") -> None:
     """Compute every number of a run again, as far as its files allow; exit code 1 and the first number that differs."""
     from studies.report.make import refresh_page

@@ -1,0 +1,134 @@
+"""Figures and tables for a paper: `python -m studies figures`."""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from studies.report.figures.save import save_figure
+from studies.report.latex import latex_figure, latex_table, paper_columns
+from studies.report.markdown import markdown_table
+from studies.report.section import Section
+from studies.report.source import ReportSource
+from studies.report.write import collect_sections
+from studies.run_folder import write_atomically
+
+SINGLE, DOUBLE = 3.4, 7.0  # width in inches of a column of text, and of both
+KINDS: Final = ("png", "svg", "pdf")
+_TALLEST: Final = 9.0  # inches of a page
+_LOWEST: Final = 2.1  # inches that axes, their labels and a title need
+_LONGEST: Final = 60  # rows of a table that can be printed
+
+
+@dataclass
+class PaperFiles:
+    """What was written.
+
+    Attributes:
+        figures: keys of report/figures/<key>.png, .svg, .pdf and .tex, which includes the PDF below its caption.
+        tables: keys of report/tables/<key>.tex and .md.
+        missing: by key of a section without anything to show, why.
+        too_long: by key of a table that is too long to be printed, how many rows it has.
+    """
+
+    figures: list[str] = field(default_factory=list)
+    tables: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+    too_long: dict[str, int] = field(default_factory=dict)
+
+
+def write_paper(source: ReportSource, folder: Path) -> PaperFiles:
+    """Write figures/ and tables/ of the sections that have something to show; the same run gives the same bytes.
+
+    Args:
+        source: of the run.
+        folder: of the report.
+
+    Raises:
+        DataError: stored predictions or features are broken.
+        StorageError: something cannot be written.
+    """
+    written = PaperFiles()
+    for section, info in collect_sections(source):
+        if info.missing:
+            written.missing[section.key] = info.missing
+            continue
+        if section.figure is not None:
+            _write_figure(section, info, source, folder / "figures")
+            written.figures.append(section.key)
+        for table in info.tables():
+            if not table.rows or not paper_columns(table):
+                continue
+            if len(table.rows) > _LONGEST:
+                written.too_long[table.key] = len(table.rows)
+                continue
+            caption = caption_of(table.caption, info.caption)
+            write_atomically(folder / "tables" / f"{table.key}.tex", latex_table(table, caption).encode())
+            write_atomically(folder / "tables" / f"{table.key}.md", markdown_table(table, caption).encode())
+            written.tables.append(table.key)
+    return written
+
+
+def _write_figure(section: Section, info: Any, source: ReportSource, folder: Path) -> None:
+    assert section.figure is not None
+    figure = draw_for_paper(section.figure, info, source.styles)
+    save_figure(figure, folder, section.key, KINDS, **paper_style())
+    text = latex_figure(section.key, caption_of(section.title, info.caption), wide=figure.get_figwidth() > SINGLE)
+    write_atomically(folder / f"{section.key}.tex", text.encode())
+
+
+def draw_for_paper(draw: Callable[[Any, Any], Any], info: Any, styles: Mapping[str, Any]) -> Any:
+    """The figure in the paper's style and at the paper's width, with no text above 8 pt.
+
+    Returns:
+        A matplotlib Figure, `SINGLE` or `DOUBLE` wide.
+    """
+    import matplotlib as mpl
+    from matplotlib.text import Text
+
+    with mpl.rc_context(paper_style()):
+        figure = draw(info, styles)
+        width, height = figure.get_size_inches()
+        column = SINGLE if width <= (SINGLE + DOUBLE) / 2 else DOUBLE
+        figure.set_size_inches(column, min(_TALLEST, max(_LOWEST, height * column / width)))
+        largest = mpl.rcParams["font.size"]
+        for text in figure.findobj(Text):
+            text.set_fontsize(min(text.get_fontsize(), largest))
+        figure.draw_without_rendering()  # what is laid out while it is drawn is laid out in this style
+    return figure
+
+
+def paper_style() -> dict[str, Any]:
+    """matplotlib's defaults, whatever the user's own settings are, with the paper's style over them."""
+    import matplotlib as mpl
+
+    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
+    path = importlib.resources.files("studies.report.figures") / "paper.mplstyle"
+    return defaults | dict(mpl.rc_params_from_file(str(path), use_default_template=False))
+
+
+def caption_of(title: str, caption: str) -> str:
+    """A title and what is to be known besides, as one paragraph."""
+    lines = [" ".join(line.split()) for line in (title, *caption.splitlines()) if line.strip()]
+    return " ".join(line if line.endswith((".", "!", "?", ":")) else f"{line}." for line in lines)
+
+
+def summary(written: PaperFiles) -> Iterator[str]:
+    """What to say of it, a line each."""
+    yield (
+        f"  figures  {_listed(written.figures, 'report/figures')}: .png, .svg, .pdf, and .tex with the caption"
+        if written.figures
+        else ("  figures  none")
+    )
+    yield f"  tables   {_listed(written.tables, 'report/tables')}: .tex, .md" if written.tables else "  tables   none"
+    for key, n_rows in written.too_long.items():
+        yield f"  too long {key}: {n_rows} rows, more than the {_LONGEST} that fit a page; see `python -m studies export`"
+    for key, why in written.missing.items():
+        yield f"  missing  {key}: {why}"
+
+
+def _listed(keys: Sequence[str], folder: str) -> str:
+    return f"{folder}/{keys[0]}" if len(keys) == 1 else f"{folder}/{{{','.join(keys)}}}"
