@@ -28,7 +28,7 @@ def ours(features: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
 def test_both_agree_on_random_features(seed: int, dtype: type) -> None:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 5, 300)
-    features = np.maximum(rng.normal(size=(300, 24)) + np.eye(24)[labels] * 2, 0).astype(dtype)
+    features: np.ndarray = np.maximum(rng.normal(size=(300, 24)) + np.eye(24)[labels] * 2, 0).astype(dtype)
     assert ours(features, labels) == pytest.approx(by_torch(features, labels), rel=1e-9, abs=0)
 
 
