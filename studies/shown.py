@@ -22,6 +22,7 @@ from rich.console import Console
 from bsd_core import __version__
 from bsd_core.errors import StorageError
 from studies.front import FrontInfo, collect_front, render_front
+from studies.report.palette import styles
 from studies.report.terminal import print_summary
 from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, write_atomically
@@ -63,6 +64,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
     """
     from studies.report.figures.front import draw_front
     from studies.report.figures.save import save_figure
+    from studies.report.infos.front import plane_of
     from studies.report.make import write_run_page
     from studies.statistics.document import collect_statistics, write_statistics
 
@@ -73,7 +75,8 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
     try:
         write_statistics(run, document)
         if shown.info.n_points:
-            save_figure(draw_front(shown.info), run.figures, "front")
+            plane = plane_of(shown.info, document, run.place)
+            save_figure(draw_front(plane, styles(arm.partition("/")[0] for arm in _arms(document))), run.figures, "front")
         if page:
             write_run_page(run, tables, document)
         write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())

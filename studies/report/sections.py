@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
+from studies.report.charts.front import front_charts
+from studies.report.figures.front import draw_front
 from studies.report.infos.budgets import collect_budgets_info
 from studies.report.infos.failures import collect_failures
+from studies.report.infos.front import collect_plane
 from studies.report.infos.provenance import collect_provenance_info
 from studies.report.section import Section
 
 SECTIONS: Final = (
-    # 1 front, operating_points
+    Section(
+        "front",
+        "Accuracy against calibration error",
+        "Up and to the left is better. Trust the large points: they were trained again with fresh seeds and judged on test images.",
+        collect_plane,
+        front_charts,
+        draw_front,
+    ),
+    # 1 operating_points
     # 2 conditions
     # 3 attainment, anytime
     # 4 reliability, corruptions, noise_rate, memorisation

@@ -2,88 +2,86 @@
 
 from __future__ import annotations
 
-import math
-import textwrap
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any
 
-from studies.front import ArmFront, FrontInfo, Point, objective_titles
-
-# Okabe & Ito's colours, ordered so that neighbours also differ in lightness: with marker and line style they read in greyscale.
-_COLOURS: Final = ("#0072B2", "#E69F00", "#000000", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
-_MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
-_LINES: Final = ("-", "--", "-.", ":")
+from studies.report.figures.panels import condition_panels, heading, shared_legend
+from studies.report.infos.front import MethodPlane, PlaneInfo
+from studies.report.palette import Style
+from studies.report.section import Styles
 
 
-def draw_front(info: FrontInfo) -> Any:
-    """Accuracy against ECE, a panel a condition: all trials faint, each method's front drawn as steps.
+def draw_front(info: PlaneInfo, styles: Styles) -> Any:
+    """Accuracy against ECE, a panel a condition: trials faint, each method's front as steps, confirmed settings large with intervals.
 
-    The axes show all fronts whole; trials far behind may lie outside, and the panel says how many.
+    The axes show all fronts and confirmed settings whole; trials far behind may lie outside, and the panel says how many.
+
+    Args:
+        info: of a search with a row.
+        styles: by method.
 
     Returns:
         A matplotlib Figure.
     """
-    from matplotlib.figure import Figure
-
-    n_panels = max(1, len(info.conditions))
-    n_columns = min(3, n_panels)
-    n_rows = math.ceil(n_panels / n_columns)
-    figure = Figure(figsize=(1.2 + 3.4 * n_columns, 1.0 + 3.1 * n_rows), layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    methods = sorted({arm.method for arms in info.conditions.values() for arm in arms})
-    styles = {method: index for index, method in enumerate(methods)}
-    for axis, (condition, arms) in zip(axes, info.conditions.items(), strict=False):
-        _draw_panel(axis, condition, arms, styles)
-    for axis in axes[len(info.conditions) :]:
-        axis.set_visible(False)
-    labels = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
-    if labels:
-        figure.legend(labels.values(), labels.keys(), loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
-    accuracy_title, ece_title = objective_titles(info.objectives)
-    for index, axis in enumerate(axes[: len(info.conditions)]):
-        if index % n_columns == 0:
-            axis.set_ylabel(f"{accuracy_title}, % (higher is better)")
-        if index + n_columns >= len(info.conditions):
-            axis.set_xlabel(f"{ece_title}, % (lower is better)")
-    title = f"{info.study}: {info.model} on {info.dataset}, n = {info.n_val} validation images, {info.validation_labels} labels"
-    lines = textwrap.wrap(title, width=int(9 * figure.get_figwidth()))
-    figure.suptitle("\n".join(lines), fontsize=11, x=0.01, ha="left", parse_math=False)
+    accuracy, ece = info.axis_titles
+    figure, axes = condition_panels(list(info.conditions), x=ece, y=accuracy)
+    for axis, (condition, members) in zip(axes, info.conditions.items(), strict=True):
+        for member in members:
+            _draw(axis, member, styles[member.method])
+        if (view := info.views.get(condition)) is not None:
+            axis.set_xlim(*(100 * end for end in view.ece))
+            axis.set_ylim(*(100 * end for end in view.accuracy))
+            if view.n_outside:
+                axis.set_title(f"condition {condition} ({view.n_outside} trials outside)", fontsize=10, loc="left", parse_math=False)
+    shared_legend(figure)
+    if (front := info.front) is not None:
+        images = f"n = {front.n_val} validation images, {front.validation_labels} labels"
+        tested = f"; large: {info.n_test} test images" if info.marks else ""
+        heading(figure, f"{front.study}: {front.model} on {front.dataset}, {images}{tested}")
     return figure
 
 
-def _draw_panel(axis: Any, condition: str, arms: list[ArmFront], styles: dict[str, int]) -> None:
-    for arm in arms:
-        index = styles[arm.method]
-        colour, marker, line = (palette[index % len(palette)] for palette in (_COLOURS, _MARKERS, _LINES))
-        if not arm.points:
-            continue
-        behind = [point for point in arm.points if not point.on_front]
-        axis.scatter(*_percent(behind), s=18, color=colour, marker=marker, alpha=0.3, linewidths=0)
-        front = sorted(arm.front, key=lambda point: (point.chosen_by[1], point.chosen_by[0]))
-        x, y = _percent(front)
-        axis.step(x, y, where="post", color=colour, linestyle=line, linewidth=1.4, alpha=0.9)
-        axis.scatter(x, y, s=34, color=colour, marker=marker, edgecolors="white", linewidths=0.6, zorder=3, label=arm.method)
-    title = f"condition {condition}"
-    points = [point for arm in arms for point in arm.points]
-    if points:
-        n_outside = _set_limits(axis, points)
-        title += f" ({n_outside} trials outside)" if n_outside else ""
-    axis.set_title(title, fontsize=10, loc="left", parse_math=False)
-    axis.grid(visible=True, alpha=0.25, linewidth=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
+def _draw(axis: Any, member: MethodPlane, style: Style) -> None:
+    """One method in one panel."""
+    colour, marker = style.colour, style.mpl_marker
+    axis.scatter(*_percent(point.chosen_by for point in member.behind), s=18, color=colour, marker=marker, alpha=0.3, linewidths=0)
+    x, y = _percent(point.chosen_by for point in member.front)
+    strong = not member.marks
+    if x:
+        axis.step(x, y, where="post", color=colour, linestyle=style.mpl_line, linewidth=1.4, alpha=0.9 if strong else 0.45)
+        label = member.method if strong else None
+        look = {"edgecolors": "white", "linewidths": 0.6, "alpha": None if strong else 0.45}
+        axis.scatter(x, y, s=34 if strong else 24, color=colour, marker=marker, zorder=3, label=label, **look)
+    labelled = False
+    for mark in sorted(member.marks, key=lambda mark: not mark.on_front):
+        filled = mark.on_front
+        axis.errorbar(
+            100 * mark.ece["mean"],
+            100 * mark.accuracy["mean"],
+            xerr=_lengths(mark.ece),
+            yerr=_lengths(mark.accuracy),
+            fmt=marker,
+            color=colour,
+            markersize=8,
+            markerfacecolor=colour if filled else "none",
+            markeredgecolor=colour,
+            markeredgewidth=1.4,
+            elinewidth=1,
+            capsize=2,
+            zorder=4,
+            label=None if labelled else member.method,
+        )
+        labelled = True
 
 
-def _percent(points: list[Point]) -> tuple[list[float], list[float]]:
-    return [100 * point.chosen_by[1] for point in points], [100 * point.chosen_by[0] for point in points]
+def _percent(places: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    """ECEs and accuracies."""
+    found = list(places)
+    return [100 * ece for _, ece in found], [100 * accuracy for accuracy, _ in found]
 
 
-def _set_limits(axis: Any, points: list[Point]) -> int:
-    """Show all fronts and the better three quarters of the trials; the number of trials left outside."""
-    front_x, front_y = _percent([point for point in points if point.on_front])
-    all_x, all_y = (sorted(values) for values in _percent(points))
-    right = max(*front_x, all_x[int(0.75 * (len(all_x) - 1))])
-    bottom = min(*front_y, all_y[math.ceil(0.25 * (len(all_y) - 1))])
-    left, top = min(all_x), max(all_y)
-    margin_x, margin_y = 0.06 * (right - left) + 0.3, 0.06 * (top - bottom) + 0.3
-    axis.set_xlim(max(-0.3, left - margin_x), right + margin_x)
-    axis.set_ylim(bottom - margin_y, min(100.6, top + margin_y))
-    return sum(x > right + margin_x or y < bottom - margin_y for x, y in zip(*_percent(points), strict=True))
+def _lengths(summary: Any) -> list[list[float]] | None:
+    """From the mean down and up to the ends of its interval; None without one."""
+    if summary["low"] is None:
+        return None
+    return [[100 * (summary["mean"] - summary["low"])], [100 * (summary["high"] - summary["mean"])]]

@@ -6,12 +6,12 @@ verdict is one of the statistics document.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from studies.report.compared import HERE, SAME, first_role
+from studies.report.compared import SAME, first_role
 from studies.report.infos.leaders import Lead, Numbers, leads
+from studies.report.infos.limits import after_temperature, basis, cautions, judged
 from studies.report.infos.verdict_words import listed, several_conditions, under, within_condition
 from studies.report.source import ReportSource
 from studies.screen import percent
@@ -69,7 +69,7 @@ def _searched(source: ReportSource) -> list[str]:
         why = "nothing has been confirmed on test images yet"
     if not finished:
         return [f"No trial of the search came to its end, and {why}."]
-    parts = []
+    parts: list[str] = []
     for condition in source.conditions:
         members = [row for row in finished if row["condition"] == condition]
         if members and len(parts) < _FULL:
@@ -93,7 +93,8 @@ def _searched(source: ReportSource) -> list[str]:
 
 def _alone(source: ReportSource) -> list[str]:
     """Confirmed values without a pair to compare."""
-    finished = [point for point in source.document["confirmed"] if point["n_finished"]]
+    document = source.document
+    finished = [point for point in document["confirmed"] if point["n_finished"]]
     shown = []
     for condition in dict.fromkeys(point["condition"] for point in finished):
         point = next(point for point in finished if point["condition"] == condition)
@@ -109,7 +110,7 @@ def _alone(source: ReportSource) -> list[str]:
         if n_methods == 1
         else "no two methods were confirmed in the same condition, so nothing is compared"
     )
-    return [f"On test, {'; '.join(shown[:_FULL])}{more}.", f"{why[0].upper()}{why[1:]}; {_basis(source)}."]
+    return [f"On test, {'; '.join(shown[:_FULL])}{more}.", f"{why[0].upper()}{why[1:]}; {basis(document)}."]
 
 
 def _unequal(source: ReportSource) -> list[str]:
@@ -123,8 +124,8 @@ def _unequal(source: ReportSource) -> list[str]:
     (low, high), (calm, loud) = ((min(values), max(values)) for values in means.values())
     return [
         f"No method is called better than another, because budgets are unequal: {reasons}.",
-        f"On test the confirmed settings reach accuracies of {_span(low, high)} and ECEs of {_span(calm, loud)}, but a difference may be one "
-        f"of budgets; {_basis(source)}.",
+        f"On test the confirmed settings reach accuracies of {_span(low, high)} and ECEs of {_span(calm, loud)}, but a difference may be "
+        f"one of budgets; {basis(document)}.",
     ]
 
 
@@ -137,11 +138,11 @@ def _compared(source: ReportSource) -> list[str]:
     ece = {lead.condition: lead for lead in leads(document, role, "test_ece", higher_is_better=False)}
     both = [(lead, ece[lead.condition]) for lead in accuracy if lead.condition in ece]
     if not both:
-        return ["No two methods have a finished training on test in common, so nothing is compared.", f"{_basis(source)}."]
+        return ["No two methods have a finished training on test in common, so nothing is compared.", f"{basis(document)}."]
     if not any(lead.n_tested for pair in both for lead in pair):
-        reasons = "; ".join(dict.fromkeys(pair["reason"].rstrip(".") for pair in _judged(document, role) if pair["reason"]))
+        reasons = "; ".join(dict.fromkeys(pair["reason"].rstrip(".") for pair in judged(document, role) if pair["reason"]))
         best = f" (the best means are {_best_means(both[0])})" if len(both) == 1 else ""
-        return [f"On test, no difference between methods could be tested{best}: {reasons}.", f"{_capital(_basis(source))}."]
+        return [f"On test, no difference between methods could be tested{best}: {reasons}.", f"{_capital(basis(document))}."]
     told = [pair for pair in both if any(lead.n_told for lead in pair)]
     quiet = [pair for pair in both if pair not in told]
     if not told:
@@ -159,7 +160,7 @@ def _compared(source: ReportSource) -> list[str]:
         first = f"On test, {'; '.join(parts)} (p-values after Holm's correction)"
     else:
         first = f"On test, {several_conditions(both)} (after Holm's correction)"
-    limits = [_basis(source), *_after_temperature(document, role, [lead for _, lead in told]), *_cautions(source, role)]
+    limits = [basis(document), *after_temperature(document, role, [lead for _, lead in told]), *cautions(document, role)]
     if quiet or any(lead.tied for pair in both for lead in pair):
         limits.append(f'"{SAME}" is within noise, which is no proof of being equal')
     return [f"{first}.", f"{_capital('; '.join(limits))}."]
@@ -167,61 +168,9 @@ def _compared(source: ReportSource) -> list[str]:
 
 def _best_means(pair: tuple[Lead, Lead]) -> str:
     accuracy, ece = pair
-    return f"accuracy {_percent(accuracy.means[accuracy.method])} of {accuracy.method} and ECE {_percent(ece.means[ece.method])} of {ece.method}"
-
-
-def _basis(source: ReportSource) -> str:
-    """Seeds, images and searches that all rests on."""
-    document = source.document
-    finished = sorted({point["n_finished"] for point in document["confirmed"] if point["n_finished"]})
-    n = f"{finished[0]}" if len(finished) == 1 else f"{finished[0]} to {finished[-1]}"
-    seeds = "fresh seed" if n == "1" else "fresh seeds"
-    images = document["setup"]["n_test"]
-    trials = sorted({arm["n_finished"] for arm in document["budgets"]["arms"] if arm["n_confirmed"]})
-    searched = f"{trials[0]}" if len(trials) == 1 else f"{trials[0]} to {trials[-1]}" if trials else "no"
-    kinds = "trial" if searched == "1" else "trials"
-    return f"this rests on {n} {seeds} of each setting, {images} test images and one search of {searched} {kinds} an arm"
-
-
-def _after_temperature(document: Numbers, role: str, ece: Sequence[Lead]) -> list[str]:
-    """How many of the differences in ECE temperature scaling leaves."""
-    before = [(lead.condition, lead.method, other) for lead in ece for other in lead.beaten]
-    pairs = {
-        (pair["condition"], frozenset((pair["method"], pair["other"]))): pair
-        for pair in document["comparisons"]
-        if (pair["role"], pair["metric"]) == (role, "test_ece_temperature_scaled")
-    }
-    known = [(best, pairs[key]) for condition, best, other in before if (key := (condition, frozenset((best, other)))) in pairs]
-    if not known or len(known) < len(before):
-        return []
-    kept = sum(pair["verdict"] == ("better" if pair["method"] == best else "worse") for best, pair in known)
-    n = len(known)
-    if n == 1:
-        return [f"after temperature scaling that difference in ECE {'stays' if kept else 'is no longer'} distinguishable"]
-    if not kept:
-        return [f"after temperature scaling none of these {n} differences in ECE is distinguishable any more"]
-    return [f"after temperature scaling {'all' if kept == n else f'{kept} of'} these {n} differences in ECE stay distinguishable"]
-
-
-def _judged(document: Numbers, role: str) -> list[Numbers]:
-    """Comparisons in accuracy and ECE."""
-    return [pair for pair in document["comparisons"] if pair["role"] == role and pair["metric"] in ("test_accuracy", "test_ece")]
-
-
-def _cautions(source: ReportSource, role: str) -> list[str]:
-    """What else a reader must know."""
-    document = source.document
-    pairs = _judged(document, role)
-    cautions = []
-    if any(pair["over"] == "seeds" for pair in pairs):
-        cautions.append(f"verdicts hold {HERE} alone, since predictions were not kept")
-    if n_failed := sum(point["n_failed"] for point in document["confirmed"]):
-        cautions.append(
-            f"{n_failed} confirming training{'s' if n_failed > 1 else ''} failed and {'are' if n_failed > 1 else 'is'} left out, which flatters"
-        )
-    if any(pair["p_value"] is None for pair in pairs):
-        cautions.append("some pairs could not be tested")
-    return cautions
+    return " and ".join(
+        f"{name} {_percent(lead.means[lead.method])} of {lead.method}" for name, lead in (("accuracy", accuracy), ("ECE", ece))
+    )
 
 
 def _more(n_conditions: int) -> str:

@@ -8,17 +8,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from studies.front import FrontInfo, collect_front
+from studies.front import collect_front
 from studies.report.figures.front import draw_front
 from studies.report.figures.save import save_figure
+from studies.report.infos.front import PlaneInfo, plane_of
+from studies.report.palette import styles
 from tests.studies._dummies import make_tables
 
 METHODS = ["cross_entropy", "label_smoothing", "cs_kd", "bsd"]
 
 
-def make_info(*trials: tuple[str, int, float | None, float], **constants: str) -> FrontInfo:
+NOTHING_CONFIRMED = {
+    "setup": {"n_test": None, "train_on": None},
+    "budgets": {"search_equal": True},
+    "confirmed": [],
+    "fronts": {"objectives": ["val_accuracy", "val_ece"]},
+}
+
+
+def make_info(*trials: tuple[str, int, float | None, float], **constants: str) -> PlaneInfo:
     tables = make_tables(*trials, **constants)
-    return collect_front(tables.trials, tables.evaluations)
+    return plane_of(collect_front(tables.trials, tables.evaluations), NOTHING_CONFIRMED, Path("/nonexistent"))
+
+
+def draw(info: PlaneInfo) -> Any:
+    return draw_front(info, styles(METHODS))
 
 
 def some_trials(condition: str = "none") -> list[tuple[str, int, float | None, float]]:
@@ -41,12 +55,12 @@ def panels(figure: Any) -> dict[str, Any]:
 
 def test_every_condition_has_a_panel() -> None:
     conditions = ["none", "symmetric_20", "symmetric_40", "asymmetric_20"]
-    figure = draw_front(make_info(*[trial for condition in conditions for trial in some_trials(condition)]))
+    figure = draw(make_info(*[trial for condition in conditions for trial in some_trials(condition)]))
     assert sorted(panels(figure)) == sorted(conditions)
 
 
 def test_fronts_are_steps_through_their_members() -> None:
-    (panel,) = panels(draw_front(make_info(*some_trials()))).values()
+    (panel,) = panels(draw(make_info(*some_trials()))).values()
     lines = panel.get_lines()
     assert len(lines) == len(METHODS)
     assert {line.get_drawstyle() for line in lines} == {"steps-post"}
@@ -57,7 +71,7 @@ def test_fronts_are_steps_through_their_members() -> None:
 
 
 def test_all_trials_are_drawn_and_those_behind_are_faint() -> None:
-    (panel,) = panels(draw_front(make_info(*some_trials()))).values()
+    (panel,) = panels(draw(make_info(*some_trials()))).values()
     counts = {"faint": 0, "strong": 0}
     for collection in panel.collections:
         counts["faint" if (collection.get_alpha() or 1) < 0.5 else "strong"] += len(collection.get_offsets())
@@ -65,7 +79,7 @@ def test_all_trials_are_drawn_and_those_behind_are_faint() -> None:
 
 
 def test_methods_differ_in_colour_and_without_colour() -> None:
-    figure = draw_front(make_info(*some_trials()))
+    figure = draw(make_info(*some_trials()))
     (panel,) = panels(figure).values()
     (legend,) = figure.legends
     assert sorted(text.get_text() for text in legend.get_texts()) == sorted(METHODS)
@@ -74,7 +88,7 @@ def test_methods_differ_in_colour_and_without_colour() -> None:
 
 
 def test_a_method_looks_alike_in_every_panel() -> None:
-    figure = draw_front(make_info(*some_trials(), ("bsd/symmetric_40", 0, 0.5, 0.1)))
+    figure = draw(make_info(*some_trials(), ("bsd/symmetric_40", 0, 0.5, 0.1)))
     looks = {condition: {line.get_color() for line in axis.get_lines()} for condition, axis in panels(figure).items()}
     assert len(looks["symmetric_40"]) == 1
     assert looks["symmetric_40"] < looks["none"]
@@ -82,7 +96,7 @@ def test_a_method_looks_alike_in_every_panel() -> None:
 
 def test_all_fronts_are_inside_the_axes_and_the_outside_is_counted() -> None:
     trials = [("bsd/none", number, 0.9, 0.01) for number in range(8)]
-    (panel,) = panels(draw_front(make_info(*trials, ("bsd/none", 8, 0.1, 0.8), ("cs_kd/none", 0, 0.5, 0.3)))).values()
+    (panel,) = panels(draw(make_info(*trials, ("bsd/none", 8, 0.1, 0.8), ("cs_kd/none", 0, 0.5, 0.3)))).values()
     assert panel.get_title(loc="left") == "condition none (1 trials outside)"
     left, right = panel.get_xlim()
     low, high = panel.get_ylim()
@@ -94,7 +108,7 @@ def test_all_fronts_are_inside_the_axes_and_the_outside_is_counted() -> None:
 
 
 def test_axes_and_title_say_what_is_shown() -> None:
-    figure = draw_front(make_info(*some_trials()))
+    figure = draw(make_info(*some_trials()))
     assert "calibration error, %" in figure.axes[0].get_xlabel()
     assert "accuracy, %" in figure.axes[0].get_ylabel()
     assert " ".join(figure.get_suptitle().split()) == "mine: resnet8 on digits, n = 100 validation images, clean labels"
@@ -103,17 +117,17 @@ def test_axes_and_title_say_what_is_shown() -> None:
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_single_point_and_a_perfect_one_can_be_drawn(n: int, tmp_path: Path) -> None:
     info = make_info(*[("bsd/none", number, 1.0, 0.0) for number in range(n)])
-    assert [path.name for path in save_figure(draw_front(info), tmp_path, "front")] == ["front.png", "front.svg"]
+    assert [path.name for path in save_figure(draw(info), tmp_path, "front")] == ["front.png", "front.svg"]
 
 
 def test_a_study_of_failures_alone_can_be_drawn(tmp_path: Path) -> None:
     info = make_info(("bsd/none", 0, None, 0.0))
-    assert info.n_points == 0
-    assert all(path.stat().st_size > 0 for path in save_figure(draw_front(info), tmp_path, "front"))
+    assert info.missing is not None
+    assert all(path.stat().st_size > 0 for path in save_figure(draw(info), tmp_path, "front"))
 
 
 def test_files_are_a_readable_png_and_well_formed_svg(tmp_path: Path) -> None:
-    png, svg = save_figure(draw_front(make_info(*some_trials())), tmp_path / "report" / "figures", "front")
+    png, svg = save_figure(draw(make_info(*some_trials())), tmp_path / "report" / "figures", "front")
     assert (png, svg) == (tmp_path / "report" / "figures" / "front.png", tmp_path / "report" / "figures" / "front.svg")
     with Image.open(png) as image:
         pixels = np.asarray(image.convert("L"))
@@ -126,13 +140,13 @@ def test_files_are_a_readable_png_and_well_formed_svg(tmp_path: Path) -> None:
 
 
 def test_the_same_front_gives_the_same_bytes(tmp_path: Path) -> None:
-    first, second = (save_figure(draw_front(make_info(*some_trials())), tmp_path / name, "front") for name in ("a", "b"))
+    first, second = (save_figure(draw(make_info(*some_trials())), tmp_path / name, "front") for name in ("a", "b"))
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
 @pytest.mark.parametrize("name", ["parquet:/data/[red]x", "parquet:/a$b", "parquet:/a$b_{$", r"parquet:/a$\nonsense$b", "parquet:/a<b>&c"])
 def test_a_data_set_name_is_drawn_as_it_is(name: str, tmp_path: Path) -> None:
-    _, svg = save_figure(draw_front(make_info(*some_trials(), dataset=name)), tmp_path, "front")
+    _, svg = save_figure(draw(make_info(*some_trials(), dataset=name)), tmp_path, "front")
     text = "".join("".join(ElementTree.parse(svg).getroot().itertext()).split())  # wherever the title is folded
     assert f"resnet8on{name},n=100" in text
 
@@ -141,6 +155,6 @@ def test_a_data_set_name_is_drawn_as_it_is(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("dataset", ["digits", "parquet:/a/rather/long/folder/name/with/many/parts/of/images"])
 def test_the_title_does_not_run_out_of_the_figure(conditions: list[str], dataset: str) -> None:
     trials = [trial for condition in conditions for trial in some_trials(condition)]
-    figure = draw_front(make_info(*trials, study="label_noise", dataset=dataset))
+    figure = draw(make_info(*trials, study="label_noise", dataset=dataset))
     figure.draw_without_rendering()
     assert figure._suptitle.get_window_extent().x1 <= figure.bbox.x1

@@ -1,0 +1,296 @@
+"""The plane of accuracy and ECE: what was searched by validation values, and what was confirmed by test values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from studies.front import FrontInfo, Point, format_settings, objective_titles
+from studies.pareto import non_dominated
+from studies.remote_folder import RemoteFolder
+from studies.report.data_table import Column, DataTable
+from studies.report.infos.plane_view import View, view_of
+from studies.report.recommended import retrain_command
+from studies.report.source import Numbers, ReportSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A confirmed setting, by test values over fresh seeds.
+
+    Attributes:
+        trial_id: of the search trial.
+        roles: it was chosen as.
+        settings: by name.
+        accuracy, ece: `SeedSummary` of the objectives on test images, with a mean.
+        nll: mean; of clean images, as the search's.
+        n_finished, n_failed: its trainings.
+        on_front: of the confirmed settings of its arm; a setting that led by validation values need not.
+    """
+
+    trial_id: str
+    roles: Sequence[str]
+    settings: dict[str, Any]
+    accuracy: Numbers
+    ece: Numbers
+    nll: float | None
+    n_finished: int
+    n_failed: int
+    on_front: bool
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Accuracy and ECE."""
+        return self.accuracy["mean"], self.ece["mean"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodPlane:
+    """One method in one condition.
+
+    Attributes:
+        method: its name.
+        searched: finished trials.
+        marks: confirmed settings with a finished training.
+    """
+
+    method: str
+    searched: Sequence[Point]
+    marks: Sequence[Mark]
+
+    @property
+    def front(self) -> list[Point]:
+        """Members of the search's front, by ECE."""
+        return sorted((point for point in self.searched if point.on_front), key=lambda point: (point.chosen_by[1], point.chosen_by[0]))
+
+    @property
+    def behind(self) -> list[Point]:
+        """The other trials."""
+        return [point for point in self.searched if not point.on_front]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneInfo:
+    """Accuracy against ECE.
+
+    Attributes:
+        front: of the search; None where it has no row.
+        conditions: methods by condition, in the order of the study.
+        views: by condition with a point, the axes that show all fronts and confirmed settings whole.
+        objectives: columns of validation values.
+        n_test: test images; None where nothing was measured on them.
+        train_on: what confirming trainings saw.
+        comparable: whether the searches had equal budgets.
+        command: retrains a trial, by its id.
+    """
+
+    front: FrontInfo | None
+    conditions: Mapping[str, Sequence[MethodPlane]]
+    views: Mapping[str, View]
+    objectives: tuple[str, str]
+    n_test: int | None
+    train_on: str | None
+    comparable: bool
+    command: Callable[[str], str]
+
+    @property
+    def missing(self) -> str | None:
+        """Where no trial has finished."""
+        if self.front is None:
+            return "No trial of the search has ended yet: the front appears with the first that finishes."
+        if not self.front.n_points:
+            return f"No trial of the search finished ({self.front.n_failed} failed; the reasons are under Failures), so there is no front."
+        return None
+
+    @property
+    def axis_titles(self) -> tuple[str, str]:
+        """Of accuracy and ECE, in words."""
+        accuracy, ece = objective_titles(self.objectives)
+        return f"{accuracy}, % (higher is better)", f"{ece}, % (lower is better)"
+
+    @property
+    def marks(self) -> list[Mark]:
+        """All confirmed settings that are shown."""
+        return [mark for members in self.conditions.values() for member in members for mark in member.marks]
+
+    @property
+    def caption(self) -> str:
+        """What small and large points are, and what they rest on."""
+        if self.front is None:
+            return ""
+        images = f"{self.front.n_val} validation images with {self.front.validation_labels} labels"
+        lines = [f"Faint: {self.front.n_points} finished trials of the search, one training each, by {images}; steps: each method's front."]
+        if "corrupted" in "".join(self.objectives) and self.front.n_shifted:
+            lines.append(f"On corrupted images: means over {self.front.n_corruptions} corrupted copies of {self.front.n_shifted} of them.")
+        lines += self._of_marks()
+        for condition, view in self.views.items():
+            if view.n_outside:
+                lines.append(
+                    f"{condition}: {view.n_outside} trial{'s' if view.n_outside > 1 else ''} far behind lie outside the first view."
+                )
+        if not self.comparable:
+            lines.append("Budgets of the searches are unequal: methods are not comparable.")
+        if self.front.n_failed:
+            lines.append(f"{self.front.n_failed} trials failed and are not shown.")
+        return "\n".join(lines)
+
+    def _of_marks(self) -> list[str]:
+        marks = self.marks
+        if not marks:
+            return ["Nothing is confirmed on test images: the best of many validation values looks better than it is."]
+        seeds = sorted({mark.n_finished for mark in marks})
+        n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        lines = [
+            f"Large: confirmed settings by {self.n_test} test images with true labels, means over {n} fresh seed{'' if n == '1' else 's'}, "
+            f"trained on {self.train_on}."
+        ]
+        if any(mark.accuracy["low"] is not None for mark in marks):
+            lines.append("Bars: 95 % intervals (Student's t) of the mean over fresh seeds, on these images.")
+        else:
+            lines.append("One seed has no interval over seeds.")
+        if any(not mark.on_front for mark in marks):
+            lines.append("Hollow: chosen by validation values, but on test no longer on the front of its method's confirmed settings.")
+        if n_failed := sum(mark.n_failed for mark in marks):
+            lines.append(f"{n_failed} of these trainings failed and are left out of the means, which therefore flatter.")
+        return lines
+
+    def tables(self) -> list[DataTable]:
+        """Confirmed settings, where there are any, and the search's fronts."""
+        accuracy, ece = objective_titles(self.objectives)
+        tested = tuple(name.replace("val_", "test_", 1) for name in self.objectives)
+        confirmed = DataTable(
+            "front_confirmed",
+            "Confirmed settings by test values, with 95 % intervals over fresh seeds",
+            (
+                *_NAMES,
+                Column("roles", "chosen as"),
+                Column("settings", "settings"),
+                *_with_interval(tested[0], f"{accuracy}, %"),
+                *_with_interval(tested[1], f"{ece}, %"),
+                Column("test_nll", "NLL", "number", digits=3),
+                Column("n_seeds", "seeds", "whole"),
+                Column("on_front", "on the front"),
+                Column("command", "retrain", "command"),
+            ),
+            [self._mark_row(condition, member, mark, tested) for condition, member, mark in self._walk(lambda member: member.marks)],
+        )
+        searched = DataTable(
+            "front_search",
+            "Fronts of the search by validation values",
+            (
+                *_NAMES,
+                Column("settings", "settings"),
+                Column(self.objectives[0], f"{accuracy}, %", "percent"),
+                Column(self.objectives[1], f"{ece}, %", "percent"),
+                Column("val_nll", "NLL", "number", digits=3),
+                Column("command", "retrain", "command"),
+            ),
+            [
+                {"condition": condition, "method": member.method, "trial_id": point.trial_id, "settings": format_settings(point.settings)}
+                | dict(zip(self.objectives, point.chosen_by, strict=True))
+                | {"val_nll": point.nll, "command": self.command(point.trial_id)}
+                for condition, member, point in self._walk(lambda member: member.front)
+            ],
+        )
+        return [confirmed, searched] if confirmed.rows else [searched]
+
+    def _walk(self, members: Callable[[MethodPlane], Sequence[Any]]) -> list[tuple[str, MethodPlane, Any]]:
+        return [
+            (condition, method, point) for condition, methods in self.conditions.items() for method in methods for point in members(method)
+        ]
+
+    def _mark_row(self, condition: str, member: MethodPlane, mark: Mark, columns: tuple[str, ...]) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "condition": condition,
+            "method": member.method,
+            "trial_id": mark.trial_id,
+            "roles": ", ".join(mark.roles),
+            "settings": format_settings(mark.settings),
+            "test_nll": mark.nll,
+            "n_seeds": mark.n_finished,
+            "on_front": "yes" if mark.on_front else "no",
+            "command": self.command(mark.trial_id),
+        }
+        for name, summary in zip(columns, (mark.accuracy, mark.ece), strict=True):
+            row |= {name: summary["mean"], f"{name}_low": summary["low"], f"{name}_high": summary["high"]}
+        return row
+
+
+_NAMES = (Column("condition", "condition"), Column("method", "method"), Column("trial_id", "trial"))
+
+
+def _with_interval(name: str, title: str) -> tuple[Column, Column, Column]:
+    low, high = f"{name}_low", f"{name}_high"
+    return (
+        Column(name, title, "percent", low=low, high=high),
+        Column(low, f"{title}, lower end", "percent"),
+        Column(high, f"{title}, upper end", "percent"),
+    )
+
+
+def collect_plane(source: ReportSource) -> PlaneInfo:
+    """From the tables and the statistics."""
+    return plane_of(source.front, source.document, source.place)
+
+
+def plane_of(front: FrontInfo | None, document: Numbers, place: Path | RemoteFolder) -> PlaneInfo:
+    """From the fronts of the search and the statistics.
+
+    Args:
+        front: of `collect_front`; None without a row.
+        document: of `collect_statistics`.
+        place: of the run, for commands.
+    """
+    first, second = document["fronts"]["objectives"]
+    objectives = (first, second)
+    conditions = {
+        condition: [
+            MethodPlane(method=arm.method, searched=arm.points, marks=_marks(document, condition, arm.method, objectives)) for arm in arms
+        ]
+        for condition, arms in (front.conditions if front else {}).items()
+    }
+    places = {
+        condition: (
+            [point.chosen_by for member in members for point in member.searched],
+            [point.chosen_by for member in members for point in member.front] + [mark.place for member in members for mark in member.marks],
+        )
+        for condition, members in conditions.items()
+    }
+    return PlaneInfo(
+        front=front,
+        conditions=conditions,
+        views={condition: view_of(every, whole) for condition, (every, whole) in places.items() if every or whole},
+        objectives=objectives,
+        n_test=document["setup"]["n_test"],
+        train_on=document["setup"]["train_on"],
+        comparable=document["budgets"]["search_equal"],
+        command=lambda trial_id: retrain_command(place, trial_id),
+    )
+
+
+def _marks(document: Numbers, condition: str, method: str, objectives: tuple[str, str]) -> list[Mark]:
+    """Of one arm, those that were measured."""
+    columns = [name.replace("val_", "test_", 1) for name in objectives]
+    points = [
+        point
+        for point in document["confirmed"]
+        if (point["condition"], point["method"]) == (condition, method)
+        and all(point["metrics"][name]["mean"] is not None for name in columns)
+    ]
+    means = [[point["metrics"][name]["mean"] for point in points] for name in columns]
+    return [
+        Mark(
+            trial_id=point["trial_id"],
+            roles=point["roles"],
+            settings=point["settings"],
+            accuracy=point["metrics"][columns[0]],
+            ece=point["metrics"][columns[1]],
+            nll=point["metrics"]["test_nll"]["mean"],
+            n_finished=point["n_finished"],
+            n_failed=point["n_failed"],
+            on_front=bool(on_front),
+        )
+        for point, on_front in zip(points, non_dominated(*means), strict=True)
+    ]
