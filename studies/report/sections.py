@@ -4,12 +4,32 @@ from __future__ import annotations
 
 from typing import Final
 
+from studies.report.charts.anytime import anytime_charts
+from studies.report.charts.attainment import attainment_charts
+from studies.report.charts.corruptions import corruptions_charts
 from studies.report.charts.front import front_charts
+from studies.report.charts.memorisation import memorisation_charts
+from studies.report.charts.noise_rate import noise_rate_charts
+from studies.report.charts.reliability import reliability_charts
+from studies.report.figures.anytime import draw_anytime
+from studies.report.figures.attainment import draw_attainment
+from studies.report.figures.corruptions import draw_corruptions
 from studies.report.figures.front import draw_front
+from studies.report.figures.memorisation import draw_memorisation
+from studies.report.figures.noise_rate import draw_noise_rate
+from studies.report.figures.reliability import draw_reliability
+from studies.report.infos.anytime import collect_anytime
+from studies.report.infos.attainment import collect_attainment
 from studies.report.infos.budgets import collect_budgets_info
+from studies.report.infos.conditions import collect_conditions
+from studies.report.infos.corruptions import collect_corruptions
 from studies.report.infos.failures import collect_failures
 from studies.report.infos.front import collect_plane
+from studies.report.infos.memorisation import collect_memorisation
+from studies.report.infos.noise_rate import collect_noise_rate
+from studies.report.infos.operating_points import collect_operating_points
 from studies.report.infos.provenance import collect_provenance_info
+from studies.report.infos.reliability import collect_reliability
 from studies.report.section import Section
 
 SECTIONS: Final = (
@@ -21,10 +41,66 @@ SECTIONS: Final = (
         front_charts,
         draw_front,
     ),
-    # 1 operating_points
-    # 2 conditions
-    # 3 attainment, anytime
-    # 4 reliability, corruptions, noise_rate, memorisation
+    Section(
+        "operating_points",
+        "Operating points",
+        "Settings to take home, by what they are for. The command trains one again.",
+        collect_operating_points,
+    ),
+    Section(
+        "conditions",
+        "Methods in each condition",
+        "Compare a method with plain training by its marks, not by the gap of two means.",
+        collect_conditions,
+    ),
+    Section(
+        "attainment",
+        "What the seeds reach",
+        "The median front of each method over fresh seeds. Where the lines of two methods cross, neither is better everywhere.",
+        collect_attainment,
+        attainment_charts,
+        draw_attainment,
+    ),
+    Section(
+        "anytime",
+        "How soon the search had it",
+        "The earlier a line rises, the fewer trials a method's settings need; a line still rising would have gained from more.",
+        collect_anytime,
+        anytime_charts,
+        draw_anytime,
+    ),
+    Section(
+        "reliability",
+        "Reliability diagrams",
+        "Where points leave the diagonal, confidence is not what it says; look where the bars are, since few images decide the rest.",
+        collect_reliability,
+        reliability_charts,
+        draw_reliability,
+    ),
+    Section(
+        "corruptions",
+        "Corrupted images",
+        "Dark cells are where a method breaks; compare the panels row by row.",
+        collect_corruptions,
+        corruptions_charts,
+        draw_corruptions,
+    ),
+    Section(
+        "noise_rate",
+        "Accuracy and calibration against the noise rate",
+        "How fast a method loses accuracy and calibration as more training labels are wrong.",
+        collect_noise_rate,
+        noise_rate_charts,
+        draw_noise_rate,
+    ),
+    Section(
+        "memorisation",
+        "Memorisation of wrong labels",
+        "Where the first chart rises late in training, the network learns wrong labels by heart; the second shows how many it sees through.",
+        collect_memorisation,
+        memorisation_charts,
+        draw_memorisation,
+    ),
     # 5 features
     # 6 importance, parallel, winners_curse
     Section(
