@@ -64,6 +64,14 @@ def fields() -> None:
 
 
 @app.command()
+def columns() -> None:
+    """List every column of the result tables, with its meaning, as Markdown."""
+    from studies.columns import columns_page
+
+    print(columns_page(), end="")
+
+
+@app.command()
 def describe(name: Name, overrides: Overrides = None) -> None:
     """Say what a study will do before it does it."""
     from studies.describe import describe as describe_study
@@ -165,6 +173,48 @@ def figures(name: Run, results: Results = "results") -> None:
 
 
 @app.command()
+def export(
+    name: Run,
+    to: Annotated[str, typer.Option("--to", help="csv, a folder of files; or duckdb, one database file.")],
+    out: Annotated[str, typer.Option(help="The folder or file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace what an earlier export left there.")] = False,
+    results: Results = "results",
+) -> None:
+    """Write the tables of a study's newest run for other programs; they lie in tables/*.parquet, too.
+
+    Texts are written as they are: a spreadsheet may take one that begins with = + - or @ for a formula.
+    """
+    from studies.export import export_tables
+    from studies.run_folder import find_run, results_root
+    from studies.tables import read_tables
+    from studies.verify_form import require_form
+
+    run = find_run(results_root(results), name)
+    tables = read_tables(run)
+    require_form(run, tables)
+    path = export_tables(run, tables, to, out, force=force)
+    say(our_console(), f"written: {short_path(path)}")
+
+
+@app.command()
+def dashboard(
+    name: Run,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="To listen on, or one of the next if it is taken.")] = 8080,
+    results: Results = "results",
+) -> None:
+    """Serve optuna-dashboard on the searches of a study's newest run, for this machine alone; Ctrl-C ends it."""
+    from studies.dashboard import serve
+    from studies.run_folder import find_run, results_root
+
+    run = find_run(results_root(results), name)
+    try:
+        serve(run, our_console(), port=port)
+    except KeyboardInterrupt:
+        print("The dashboard has ended; the run is as it was.", file=sys.stderr)
+        raise typer.Exit(0) from None
+
+
+@app.command()
 def verify(name: Run, results: Results = "results") -> None:
     """Compute every number of a run again, as far as its files allow; exit code 1 and the first number that differs."""
     from studies.report.make import refresh_page
@@ -229,6 +279,51 @@ def gallery(
     except ValueError:
         raise ConfigError(f"--severities takes numbers from 1 to 5 separated by commas, but got {shown(severities)}.") from None
     draw(our_console(), dataset=dataset, out=out, data_dir=data_dir, index=index, seed=seed, severities=chosen)
+
+
+@app.command()
+def status(results: Results = "results") -> None:
+    """List all runs, newest first: how far each is, and whether a process is at work on it."""
+    from studies.report.status import render_status
+    from studies.run_folder import results_root
+    from studies.status import collect_status
+
+    place = results_root(results)
+    runs = collect_status(place)
+    if not runs:
+        say(our_console(), f"There are no runs in {short_path(place)} yet; start one with: make study STUDY=label_noise")
+        return
+    our_console().print(render_status(runs))
+
+
+@app.command()
+def watch(name: Run, results: Results = "results") -> None:
+    """Follow a run that another process is at work on; Ctrl-C ends watching, not the run."""
+    from studies.run_folder import find_run, results_root
+    from studies.watch import watch_run
+
+    run = find_run(results_root(results), name)
+    try:
+        code = watch_run(run, our_console())
+    except KeyboardInterrupt:
+        print("No longer watched; the run goes on.", file=sys.stderr)
+        code = 130
+    raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[str, typer.Argument(help="A study (its newest run), or the path or URI of a run folder.")],
+    run_b: Annotated[str, typer.Argument(help="The run that it is compared with.")],
+    results: Results = "results",
+) -> None:
+    """Set two runs side by side: what differs in their studies, and how the arms that both have did."""
+    from studies.compare_runs import compare_runs
+    from studies.report.compare_runs import render_run_comparison
+    from studies.run_folder import find_run, results_root
+
+    place = results_root(results)
+    our_console().print(render_run_comparison(compare_runs(find_run(place, run_a), find_run(place, run_b))))
 
 
 def _exit_with(work: Callable[[], int]) -> None:
