@@ -32,16 +32,14 @@ def _drawing(info: NoiseRateInfo, styles: Styles, metric: str, title: str) -> di
     for index, kind in enumerate(info.kinds):
         for method in info.methods:
             if line := info.line(kind, method):
-                data.append(_line(line, metric, styles[method], method not in named) | panel_axes(index))
+                data.append(_line(line, metric, styles[method], info.shift(method), method not in named) | panel_axes(index))
                 named.add(method)
     names = [kind.replace("_", " ") for kind in info.kinds]
-    layout = panel_layout(
-        names, columns=2, height=320 if len(names) < 3 else 260, x="wrong labels, %", y=title, xaxis={"rangemode": "tozero"}
-    )
+    layout = panel_layout(names, columns=2, height=320 if len(names) < 3 else 260, x="wrong labels, %", y=title)
     return {"data": data, "layout": layout}
 
 
-def _line(points: list[RatePoint], metric: str, style: Style, legend: bool) -> Trace:
+def _line(points: list[RatePoint], metric: str, style: Style, shift: float, legend: bool) -> Trace:
     summaries: list[SeedSummary] = [getattr(point, metric) for point in points]
     values, lows, highs = (
         [None if value is None else round(100 * value, 3) for value in column]
@@ -54,7 +52,7 @@ def _line(points: list[RatePoint], metric: str, style: Style, legend: bool) -> T
         "name": method,
         "legendgroup": method,
         "showlegend": legend,
-        "x": [round(100 * point.rate, 3) for point in points],
+        "x": [round(100 * (point.rate + shift), 3) for point in points],
         "y": values,
         "error_y": error_bars(values, lows, highs),
         "line": {"color": style.colour, "dash": style.line, "width": 1.8},

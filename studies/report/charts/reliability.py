@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -91,8 +92,12 @@ def _points(name: str, diagram: Diagram, bins: Sequence[Bin], style: Style, lege
         "x": [round(100 * entry.confidence, 2) for entry in bins],
         "y": values,
         "error_y": error_bars(values, lows, highs),
-        "line": {"color": style.colour, "dash": "solid" if before else "dash", "width": 1.6},
-        "marker": {"color": style.colour, "symbol": style.marker if before else f"{style.marker}-open", "size": 7},
+        "line": {"color": style.colour, "dash": "solid" if before else "dash", "width": 1.4},
+        "marker": {
+            "color": style.colour,
+            "symbol": style.marker if before else f"{style.marker}-open",
+            "size": [round(5 + 9 * math.sqrt(entry.share), 1) for entry in bins],
+        },
         "hovertext": [_hover(name, diagram.method, entry) for entry in bins],
         "hoverinfo": "text",
     }

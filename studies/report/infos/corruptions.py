@@ -81,7 +81,14 @@ class CorruptionsInfo:
         ]
         if any(len(members) > MOST_PANELS for members in self.conditions.values()):
             lines.append(f"Drawn are the first {MOST_PANELS} methods of the study; the table has all.")
+        if len(self.conditions) > len(self.drawn):
+            lines.append(f"A printed figure shows the conditions {' and '.join(self.drawn)}.")
         return "\n".join(lines)
+
+    @property
+    def drawn(self) -> list[str]:
+        """The conditions that a figure of one page has room for: the first and the last."""
+        return list(dict.fromkeys([*list(self.conditions)[:1], *list(self.conditions)[-1:]]))
 
     def limits(self, metric: Metric) -> tuple[float, float]:
         """The smallest and the largest fraction in any cell, for one scale of colours."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Final
 
 from studies.report.data_table import Column, DataTable
 from studies.report.source import ReportSource
 from studies.report.standings import Standing, Standings, collect_standings
 from studies.statistics.seeds import SeedSummary
 
-_NO_NOISE = "none"
+_NO_NOISE: Final = "none"
+_STEP: Final = 0.012  # between neighbours, of the largest rate
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class NoiseRateInfo:
         """A method's points with one kind of noise, and without any, by rate."""
         return sorted((point for point in self.points if point.method == method and point.kind in (kind, _NO_NOISE)), key=lambda p: p.rate)
 
+    def shift(self, method: str) -> float:
+        """How far a method's points are drawn beside their rate, as a fraction, so that intervals at one rate do not cover each other."""
+        middle = (len(self.methods) - 1) / 2
+        return (self.methods.index(method) - middle) * _STEP * max(point.rate for point in self.points)
+
     @property
     def missing(self) -> str | None:
         """With fewer than two rates."""
@@ -74,7 +81,7 @@ class NoiseRateInfo:
         lines = [
             self.standings.about,
             "Rate: the share of training labels that are wrong. Lines join conditions of one kind of noise, from none on; between the "
-            "points nothing was measured.",
+            "points nothing was measured. Methods are drawn a little beside each other.",
         ]
         if any(point.accuracy.low is not None for point in self.points):
             lines.append("Bars: 95 % interval (Student's t) of the mean over fresh seeds, on these images.")
