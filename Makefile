@@ -7,13 +7,16 @@ DATASET ?=
 TRIAL ?=
 NODES ?= 3
 CPUS ?= 1
+TO ?= csv
+OUT ?=
+PORT ?= 8080
 
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install study resume front report verify retrain describe fields list cluster cluster-stop test faults check bench gallery \
+.PHONY: help install study resume front report figures export dashboard verify retrain describe fields list cluster cluster-stop test faults check bench gallery \
 	evidence clean
 
 help: ## list the targets
@@ -23,6 +26,9 @@ help: ## list the targets
 	@echo "make resume STUDY=name            finish a run that was interrupted"
 	@echo "make front STUDY=name             print and draw the front of the newest run"
 	@echo "make report STUDY=name            print every statistic of the newest run"
+	@echo "make figures STUDY=name           figures and tables for a paper: PNG, SVG, PDF, LaTeX, Markdown"
+	@echo "make export STUDY=name OUT=path   the tables as CSV files in a folder (TO=duckdb: as one database file)"
+	@echo "make dashboard STUDY=name         the searches in optuna-dashboard, for this machine alone (PORT=8080)"
 	@echo "make verify STUDY=name            compute every number of the newest run again; name the first that differs"
 	@echo "make retrain STUDY=name TRIAL=id  train one trial again outside Ray and compare (TRIAL=knee: an operating point)"
 	@echo "make describe STUDY=name          say what a study will do before it does it"
@@ -64,6 +70,18 @@ front: $(READY) ## print and draw the front
 report: $(READY) ## every statistic
 	@test -n "$(STUDY)" || { echo "error: which study? make report STUDY=name"; exit 2; }
 	@$(RUN) -m studies report "$(STUDY)" --results "$(RESULTS)"
+
+figures: $(READY) ## for a paper
+	@test -n "$(STUDY)" || { echo "error: which study? make figures STUDY=name"; exit 2; }
+	@$(RUN) -m studies figures "$(STUDY)" --results "$(RESULTS)"
+
+export: $(READY) ## tables for other programs
+	@test -n "$(STUDY)" && test -n "$(OUT)" || { echo "error: which study, and where to? make export STUDY=name OUT=folder"; exit 2; }
+	@$(RUN) -m studies export "$(STUDY)" --to "$(TO)" --out "$(OUT)" --results "$(RESULTS)"
+
+dashboard: $(READY) ## optuna-dashboard on the searches
+	@test -n "$(STUDY)" || { echo "error: which study? make dashboard STUDY=name"; exit 2; }
+	@$(RUN) -m studies dashboard "$(STUDY)" --port "$(PORT)" --results "$(RESULTS)"
 
 verify: $(READY) ## compute every number again
 	@test -n "$(STUDY)" || { echo "error: which study? make verify STUDY=name"; exit 2; }

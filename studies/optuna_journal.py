@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
 
+from bsd_core.errors import DataError, one_line
 from studies.run_folder import write_atomically
 
 
@@ -25,6 +27,25 @@ class JournalInMemory(BaseJournalBackend):
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Some more."""
         self._logs += logs
+
+    @classmethod
+    def read(cls, path: Path) -> JournalInMemory:
+        """A copy of a file, which stays as it is.
+
+        Raises:
+            DataError: it is no journal.
+        """
+        journal = cls()
+        try:
+            journal.append_logs([json.loads(line) for line in path.read_bytes().splitlines()])
+            journal.storage().get_all_studies()
+        except Exception as error:  # whatever Optuna makes of a stranger's lines
+            raise DataError(f"{path}: not a readable Optuna journal ({one_line(error, limit=100)}).") from error
+        return journal
+
+    def storage(self) -> JournalStorage:
+        """Optuna's view of it; what is changed there is changed here alone."""
+        return JournalStorage(self)
 
     def write(self, path: Path) -> None:
         """A file that Optuna's JournalFileBackend reads, whole or not at all: one JSON object a line.

@@ -26,6 +26,7 @@ from search_spaces import SHARED, Settings, get_search_space
 from studies.arm_space import constant_settings, is_within, searched_settings
 from studies.ledger import ended_trials
 from studies.objectives import DIRECTIONS
+from studies.optuna_journal import JournalInMemory
 from studies.outcome import Outcome, end_outcome
 from studies.search_memory import SearchMemory
 from studies.spec import Arm, StudySpec
@@ -321,21 +322,23 @@ def export_journal(search: StudySearch, path: Path) -> None:
     """Write all studies as an Optuna journal: `optuna-dashboard <path>` opens it. Interrupted trials are left out.
 
     Args:
+        search: of a run.
         path: a local file.
 
     Raises:
         StorageError: it cannot be written.
     """
-    from optuna.storages import JournalStorage
+    search_journal(search).write(path)
 
-    from studies.optuna_journal import JournalInMemory
 
+def search_journal(search: StudySearch) -> JournalInMemory:
+    """All studies as an Optuna journal; interrupted trials are left out."""
     journal = JournalInMemory()
-    storage = JournalStorage(journal)
+    storage = journal.storage()
     for arm in search.arms.values():
         study = optuna.create_study(study_name=arm.arm.name, directions=list(DIRECTIONS), storage=storage)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(search.spec.targets))
         study.add_trials([trial for trial in arm.study.get_trials(deepcopy=False) if trial.state.is_finished()])
-    journal.write(path)
+    return journal
