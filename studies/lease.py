@@ -157,6 +157,21 @@ class Lease:
             return content, None
 
 
+def is_held(folder: RemoteFolder, timing: Timing | None = None) -> bool:
+    """Whether a process holds the lease of the run in `folder`, as far as can be told without waiting; nothing is written.
+
+    Raises:
+        StorageError: the store does not answer.
+    """
+    content, holder = Lease(folder)._read()
+    if content is None or (holder is not None and holder.is_gone()):
+        return False
+    if holder is not None and holder.is_here():
+        return True
+    written = folder.written(NAME)
+    return written is not None and (folder.now() - written).total_seconds() <= (timing or Timing()).free_after
+
+
 _FIELDS: Final = {"host": str, "machine": str, "pid": int, "began": str, "token": str}
 
 

@@ -168,9 +168,14 @@ class RunFolder:
             return
         with self._lock_file() as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise busy from None
+                for patience in (0.05, 0.1, 0.2, 0.0):  # whoever looks whether the run is at work holds the lock for a moment
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        break
+                    except BlockingIOError:
+                        if not patience:
+                            raise busy from None
+                        time.sleep(patience)
             except OSError as error:
                 raise StorageError(f"The file system of {str(self.path)!r} knows no locks ({one_line(error, limit=80)}).") from error
             yield
