@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+_LABEL: Final = 34  # letters that fit below a panel
 
 
 def condition_panels(conditions: Sequence[str], *, x: str, y: str) -> tuple[Any, list[Any]]:
@@ -30,9 +32,9 @@ def condition_panels(conditions: Sequence[str], *, x: str, y: str) -> tuple[Any,
     for index, (axis, condition) in enumerate(zip(axes, conditions, strict=False)):
         plain_axis(axis, f"condition {condition}")
         if index % n_columns == 0:
-            axis.set_ylabel(y)
+            axis.set_ylabel(textwrap.fill(y, _LABEL))
         if index + n_columns >= len(conditions):
-            axis.set_xlabel(x)
+            axis.set_xlabel(textwrap.fill(x, _LABEL))
     return figure, axes[: len(conditions)]
 
 

@@ -62,7 +62,7 @@ class AttainmentInfo:
     def axis_titles(self) -> tuple[str, str]:
         """Of accuracy and ECE, in words."""
         accuracy, ece = objective_titles(self.objectives)
-        return f"{accuracy} on test, % (higher is better)", f"{ece} on test, % (lower is better)"
+        return f"{accuracy} on test, %", f"{ece} on test, %"
 
     @property
     def caption(self) -> str:
@@ -89,7 +89,7 @@ class AttainmentInfo:
         names = (Column("condition", "condition"), Column("method", "method"))
         rows = [(condition, surfaces) for condition, found in self.conditions.items() for surfaces in found]
         corners: list[Mapping[str, Cell]] = [
-            {"condition": condition, "method": surfaces.method, "share": share / 100} | dict(zip(self.objectives, corner, strict=True))
+            {"condition": condition, "method": surfaces.method, "share": share / 100, **dict(zip(self.objectives, corner, strict=True))}
             for condition, surfaces in rows
             for share in SHARES
             for corner in surfaces.corners[share]
