@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Trace = dict[str, Any]
+_TOP, _BOTTOM, _LEGEND = 24, 96, 56  # pixels; the legend begins below the axis and its title
 
 
 def drawing(data: Sequence[Trace], *, x: str, y: str, height: int = 420, **layout: Any) -> dict[str, Any]:
@@ -17,17 +18,21 @@ def drawing(data: Sequence[Trace], *, x: str, y: str, height: int = 420, **layou
         height: in pixels; the width is the page's.
         layout: more of Plotly's layout; `xaxis` and `yaxis` are merged with the titles.
     """
-    axes = {"xaxis": {"title": {"text": x}} | layout.pop("xaxis", {}), "yaxis": {"title": {"text": y}} | layout.pop("yaxis", {})}
+    axes = {
+        "xaxis": {"title": {"text": x, "standoff": 8}} | layout.pop("xaxis", {}),
+        "yaxis": {"title": {"text": y}} | layout.pop("yaxis", {}),
+    }
     return {"data": list(data), "layout": base_layout(height=height, **axes, **layout)}
 
 
 def base_layout(*, height: int = 420, **layout: Any) -> dict[str, Any]:
     """Plotly's layout as all charts have it: no title of its own, the legend below."""
+    plotted = height - _TOP - _BOTTOM
     common: dict[str, Any] = {
         "height": height,
-        "margin": {"l": 60, "r": 16, "t": 24, "b": 48},
+        "margin": {"l": 60, "r": 16, "t": _TOP, "b": _BOTTOM},
         "hovermode": "closest",
-        "legend": {"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0},
+        "legend": {"orientation": "h", "yanchor": "top", "y": -_LEGEND / plotted, "x": 0},
         "hoverlabel": {"align": "left"},
     }
     return common | layout
