@@ -96,7 +96,7 @@ SECTIONS: Final = (
     Section(
         "memorisation",
         "Memorisation of wrong labels",
-        "Where the first chart rises late in training, the network learns wrong labels by heart; the second shows how many it sees through.",
+        "Where the first chart rises late in training, the network learns wrong labels by heart; the second shows what it sees through.",
         collect_memorisation,
         memorisation_charts,
         draw_memorisation,

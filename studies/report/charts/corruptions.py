@@ -12,8 +12,6 @@ from studies.report.charts.panels import below, panel_axes, panel_layout, panels
 from studies.report.infos.corruptions import METRICS, MOST_PANELS, TITLES, CorruptedMethod, CorruptionsInfo, Metric
 from studies.report.section import Chart, Styles
 
-_COLUMNS = 3
-
 
 def corruptions_charts(info: CorruptionsInfo, styles: Styles) -> list[Chart]:
     """Accuracy, then ECE; by condition. Brighter is better in both, and one scale of colours holds for all panels and conditions."""
@@ -37,8 +35,7 @@ def _drawing(info: CorruptionsInfo, metric: Metric, members: Sequence[CorruptedM
             "y": names,
             "z": [[None if np.isnan(value) else round(100 * value, 2) for value in row] for row in member.grids[metric].tolist()],
             "coloraxis": "coloraxis",
-            "texttemplate": "%{z:.0f}",
-            "textfont": {"size": 10},
+            "texttemplate": "%{z:.0f}",  # hidden where it does not fit: no size is given
             "xgap": 1,
             "ygap": 1,
             "hovertemplate": f"{html.escape(member.method)}<br>%{{y}}, severity %{{x}}<br>{TITLES[metric]}: %{{z:.1f}}<extra></extra>",
@@ -47,11 +44,12 @@ def _drawing(info: CorruptionsInfo, metric: Metric, members: Sequence[CorruptedM
         for index, member in enumerate(members)
     ]
     height = 60 + 19 * len(names)
-    whole = panels_height(len(members), _COLUMNS, height)
+    columns = 2 if len(members) <= 4 else 3
+    whole = panels_height(len(members), columns, height)
     bar = {"orientation": "h", "thickness": 10, "len": 0.6, "x": 0.5, "y": below(whole, 48), "yanchor": "top"}
     layout = panel_layout(
         [member.method for member in members],
-        columns=_COLUMNS,
+        columns=columns,
         height=height,
         x="severity",
         y="",

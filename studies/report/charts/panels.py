@@ -56,7 +56,7 @@ def panel_layout(
         lowest, leftmost = index + columns >= n, column == 0
         for letter, shared, title, shown in (("x", xaxis, x, lowest), ("y", yaxis, y, leftmost)):
             axis = {"domain": domains[letter], "anchor": here["yaxis" if letter == "x" else "xaxis"], **(shared or {})}
-            axis |= {"title": {"text": title}} if shown else {}
+            axis |= {"title": {"text": title, "standoff": 8}} if shown else {}
             axis |= {"matches": letter} if index else {}
             axis |= {"showticklabels": False} if letter == "y" and not leftmost else {}
             axes[here[f"{letter}axis"].replace(letter, f"{letter}axis")] = axis
@@ -70,6 +70,7 @@ def panel_layout(
                 "xanchor": "left",
                 "yanchor": "bottom",
                 "showarrow": False,
+                "font": {"size": 12},
             }
         )
     return base_layout(

@@ -48,7 +48,7 @@ def _drawing(diagrams: Sequence[Diagram], styles: Styles) -> dict[str, Any]:
         }
         for index in range(len(diagrams))
     ]
-    whole = {"range": [0, 100], "dtick": 25}
+    whole = {"range": [-3, 103], "dtick": 25, "zeroline": False}
     layout = panel_layout(
         [diagram.method for diagram in diagrams],
         columns=2 if len(diagrams) <= 4 else 3,

@@ -39,7 +39,7 @@ def _draw_panel(axis: Any, diagram: Diagram, style: Style) -> None:
     _draw_points(axis, diagram.before, style, before=True)
     if diagram.after is not None:
         _draw_points(axis, diagram.after, style, before=False)
-    axis.set(xlim=(0, 100), ylim=(0, 100), xticks=(0, 50, 100), yticks=(0, 50, 100))
+    axis.set(xlim=(-3, 103), ylim=(-3, 103), xticks=(0, 50, 100), yticks=(0, 50, 100))
     axis.set_box_aspect(1)
 
 

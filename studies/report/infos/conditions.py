@@ -21,7 +21,7 @@ _METRICS: Final[tuple[tuple[str, str, Kind, int], ...]] = (
     ("accuracy", "accuracy, %", "percent", 1),
     ("ece", "ECE, %", "percent", 1),
     ("nll", "NLL, nats", "number", 3),
-    ("ece_temperature_scaled", "ECE after temperature scaling, %", "percent", 1),
+    ("ece_temperature_scaled", "ECE after scaling, %", "percent", 1),
     ("mean_corruption_error", "mean corruption error, %", "percent", 1),
     ("flip_probability", "flip probability, %", "percent", 2),
     ("label_recovery", "label recovery, %", "percent", 1),
@@ -87,7 +87,7 @@ class ConditionsInfo:
     def _explained(self) -> dict[str, str]:
         fitted = "validation images" if self.standings.confirmed else "these very images, so it is what scaling could at best achieve"
         return {
-            "ece_temperature_scaled": f"Temperature scaling: one temperature a network, fitted on {fitted}.",
+            "ece_temperature_scaled": f"After scaling: by one temperature a network, fitted on {fitted}.",
             "mean_corruption_error": "Mean corruption error: plain mean of the error rates of all corruptions and severities.",
             "flip_probability": "Flip probability: how often the predicted class changes from one image of a sequence to the next.",
             "label_recovery": "Label recovery: of the wrongly labelled training images, the share whose true label is estimated in the "

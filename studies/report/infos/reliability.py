@@ -85,8 +85,8 @@ class ReliabilityInfo:
         lines = [
             self.standings.about,
             f"Points: accuracy against mean confidence of {N_BINS} equal bins of confidence, all seeds of a method together; on the dotted "
-            "line a network is as sure as it is right, below it overconfident. Bars: share of the images in each bin, before scaling; points "
-            "of more images are larger.",
+            "line a network is as sure as it is right, below it overconfident. Bars: share of the images in each bin, before scaling; "
+            "points of more images are larger.",
         ]
         if any(diagram.n > 1 for diagram in diagrams):
             lines.append(
