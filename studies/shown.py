@@ -23,6 +23,7 @@ from bsd_core import __version__
 from bsd_core.errors import StorageError
 from studies.front import FrontInfo, collect_front, render_front
 from studies.report.palette import styles
+from studies.report.scatter import fits, render_scatter
 from studies.report.terminal import print_summary
 from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, write_atomically
@@ -142,6 +143,9 @@ def _print(run: RunFolder, shown: _Shown, console: Console) -> None:
     robustness = collect_robustness(shown.trials, arms=_arms(shown.document))
     if robustness:
         console.print(render_robustness(robustness))
+        console.print()
+    if fits(console) and (picture := render_scatter(shown.info, shown.document, width=min(console.width, 140))) is not None:
+        console.print(picture)
         console.print()
     print_summary(console, shown.document, run.place, opened=run.test_opened)
     say(console, f"{count_trials(shown.trials)}, in {short_path(run.place)}")
