@@ -38,6 +38,7 @@ from studies.screen import log, only_our_console, our_console, say, short_path
 from studies.search import StudySearch
 from studies.shown import count_trials, show_front
 from studies.spec import StudySpec
+from studies.tensorboard import EventFiles, FollowedLedger
 from studies.trial_checkpoints import CheckpointPlan, remove_all_checkpoints, remove_checkpoints
 from studies.trial_data import SearchData, TestData, TrialSettings
 from studies.tune_state import clear_tune_state
@@ -100,6 +101,8 @@ def _resume(run: RunFolder, spec: StudySpec, termination: Termination) -> int:
     confirm = _replayed_confirm(spec, contents.events) if finished.done else None
     if finished.done and (spec.confirm is None or (confirm is not None and confirm.done)):
         say(console, "All trials of this run are finished; its tables are built again.")
+        if spec.tensorboard and (problem := EventFiles.of(run).problem) is not None:
+            say(console, problem)
         return _conclude(run, finished, confirm, console)
     prepared, found = _prepared(spec)
     check_same_data(run.provenance(), contents.events, prepared)
@@ -170,6 +173,8 @@ def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int,
     interruption: KeyboardInterrupt | None = None
     ledger = run.open_ledger()
     with only_our_console(run.log) as console:
+        followers = EventFiles.of(run) if spec.tensorboard else None
+        ledger = ledger if followers is None else FollowedLedger(ledger, followers)
         trainings = _Trainings(run, spec, ledger, slots, console)
         try:
             trainings.search(search, prepared, earlier)
@@ -183,6 +188,8 @@ def _train(run: RunFolder, spec: StudySpec, prepared: PreparedStudy, slots: int,
             log(traceback.format_exc())
         finally:
             ledger.close()
+        if followers is not None and followers.problem is not None:
+            say(console, followers.problem)
         return _conclude(run, search, confirm, console, problem, interruption)
 
 

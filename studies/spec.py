@@ -150,6 +150,9 @@ class StudySpec(RecipeFields):
         description="seconds between the checkpoints from which a trial goes on when its process, its node or the driver dies; none: it "
         "starts again",
     )
+    tensorboard: bool = Field(
+        default=False, description="write TensorBoard events, too: <run>/tensorboard/<arm>/<trial>, with every epoch as it ends"
+    )
     trial_timeout: Annotated[Annotated[float, Field(gt=0, le=1e9)] | None, BeforeValidator(none_means_null)] = Field(
         default=None, description="seconds after which a trial that has not ended is ended, recorded as failed and replaced; none: never"
     )

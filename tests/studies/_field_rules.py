@@ -146,6 +146,7 @@ FIELDS: dict[str, Rule] = {
     "image_size": either(null, whole(8, 4096)),
     "data_dir": any_text,
     "download": flag,
+    "tensorboard": flag,
     "train_images": either(null, COUNT),
     "val_fraction": number(0, 1, without=(0, 1)),
     "validation_labels": word("clean", "noisy"),
