@@ -8,16 +8,22 @@ from studies.report.charts.anytime import anytime_charts
 from studies.report.charts.attainment import attainment_charts
 from studies.report.charts.corruptions import corruptions_charts
 from studies.report.charts.front import front_charts
+from studies.report.charts.importance import importance_charts
 from studies.report.charts.memorisation import memorisation_charts
 from studies.report.charts.noise_rate import noise_rate_charts
+from studies.report.charts.parallel import parallel_charts
 from studies.report.charts.reliability import reliability_charts
+from studies.report.charts.winners_curse import winners_curse_charts
 from studies.report.figures.anytime import draw_anytime
 from studies.report.figures.attainment import draw_attainment
 from studies.report.figures.corruptions import draw_corruptions
 from studies.report.figures.front import draw_front
+from studies.report.figures.importance import draw_importance
 from studies.report.figures.memorisation import draw_memorisation
 from studies.report.figures.noise_rate import draw_noise_rate
+from studies.report.figures.parallel import draw_parallel
 from studies.report.figures.reliability import draw_reliability
+from studies.report.figures.winners_curse import draw_winners_curse
 from studies.report.infos.anytime import collect_anytime
 from studies.report.infos.attainment import collect_attainment
 from studies.report.infos.budgets import collect_budgets_info
@@ -25,11 +31,14 @@ from studies.report.infos.conditions import collect_conditions
 from studies.report.infos.corruptions import collect_corruptions
 from studies.report.infos.failures import collect_failures
 from studies.report.infos.front import collect_plane
+from studies.report.infos.importance import collect_importance
 from studies.report.infos.memorisation import collect_memorisation
 from studies.report.infos.noise_rate import collect_noise_rate
 from studies.report.infos.operating_points import collect_operating_points
+from studies.report.infos.parallel import collect_parallel
 from studies.report.infos.provenance import collect_provenance_info
 from studies.report.infos.reliability import collect_reliability
+from studies.report.infos.winners_curse import collect_winners_curse_info
 from studies.report.section import Section
 
 SECTIONS: Final = (
@@ -102,7 +111,30 @@ SECTIONS: Final = (
         draw_memorisation,
     ),
     # 5 features
-    # 6 importance, parallel, winners_curse
+    Section(
+        "importance",
+        "Settings that mattered",
+        "Where a search could be cut, and where it should look closer. Read shares as hints: wide as the intervals are, they are too narrow.",
+        collect_importance,
+        importance_charts,
+        draw_importance,
+    ),
+    Section(
+        "parallel",
+        "Where good trials lie",
+        "Follow the coloured lines, the fronts, from setting to setting: good trials share a value where they gather, and less depends on it where they spread.",
+        collect_parallel,
+        parallel_charts,
+        draw_parallel,
+    ),
+    Section(
+        "winners_curse",
+        "Winner's curse",
+        "What the search promised of the chosen settings against what fresh seeds gave: on the dotted line it kept its word.",
+        collect_winners_curse_info,
+        winners_curse_charts,
+        draw_winners_curse,
+    ),
     Section(
         "budgets",
         "Budgets",
