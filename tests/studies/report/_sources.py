@@ -13,6 +13,9 @@ from studies.tables import build_tables
 from tests.studies._dummies import CONSTANTS, make_choice, make_confirmation, make_events
 
 NOWHERE = Path("/nonexistent")
+Confirmed = Mapping[
+    tuple[str, int], tuple[str, Sequence[tuple[float | None, float]]]
+]  # by arm and number: roles, and (accuracy, ECE) by seed
 Trial = tuple[str, int, float | None, float]  # arm, number, accuracy or None if it failed, ECE
 
 
@@ -26,7 +29,7 @@ def make_source(events: Sequence[Event], spec: StudySpec, **constants: str) -> R
 
 def confirmed_source(
     trials: Sequence[Trial],
-    chosen: Mapping[tuple[str, int], tuple[str, Sequence[tuple[float | None, float]]]],
+    chosen: Confirmed,
     spec: StudySpec,
 ) -> ReportSource:
     """The source of a run whose confirm phase has ended.

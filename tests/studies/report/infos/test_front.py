@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 
 import pytest
 
@@ -9,7 +8,7 @@ from studies.report.infos.front import collect_plane
 from studies.report.infos.plane_view import view_of
 from studies.report.source import ReportSource
 from tests.studies._dummies import make_end, make_events, make_spec, make_suggest
-from tests.studies.report._sources import Trial, confirmed_source, make_source
+from tests.studies.report._sources import Confirmed, Trial, confirmed_source, make_source
 
 TRIALS: list[Trial] = [
     ("cross_entropy/none", 0, 0.9, 0.2),
@@ -22,7 +21,7 @@ TRIALS: list[Trial] = [
 
 def make_plane_source() -> ReportSource:
     """Of cross_entropy's two confirmed settings the one that led by validation values is beaten on test."""
-    chosen: dict[tuple[str, int], tuple[str, Sequence[tuple[float | None, float]]]] = {
+    chosen: Confirmed = {
         ("cross_entropy/none", 0): ("best_accuracy", [(0.70, 0.30), (0.72, 0.32), (0.74, 0.34)]),
         ("cross_entropy/none", 1): ("best_ece, knee", [(0.80, 0.10), (0.81, 0.11), (0.82, 0.12)]),
         ("bsd/none", 0): ("best_accuracy, knee, best_ece", [(0.84, 0.05), (None, 0.0), (0.86, 0.07)]),
