@@ -54,6 +54,7 @@ class Standings:
         conditions: those that have any.
         trainings: sentences for captions: which setting stands for a method, and how many trainings.
         images: a sentence for captions: which images and labels judge.
+        fitted_on: what temperatures were fitted on, for captions.
     """
 
     confirmed: bool
@@ -62,6 +63,7 @@ class Standings:
     conditions: list[str]
     trainings: str
     images: str
+    fitted_on: str
 
     @property
     def about(self) -> str:
@@ -92,7 +94,15 @@ def collect_standings(source: ReportSource) -> Standings:
     by_arm = {key: found[key] for key in order if key in found}
     trainings, images = _about_confirmed(source, role, by_arm.values()) if confirmed else _about_searched(source)
     conditions = list(dict.fromkeys(condition for condition, _ in by_arm))
-    return Standings(confirmed=confirmed, role=role, by_arm=by_arm, conditions=conditions, trainings=trainings, images=images)
+    return Standings(
+        confirmed=confirmed,
+        role=role,
+        by_arm=by_arm,
+        conditions=conditions,
+        trainings=trainings,
+        images=images,
+        fitted_on=_fitted_on(source, confirmed),
+    )
 
 
 def _role(points: Iterable[ConfirmedPoint]) -> str:
@@ -134,6 +144,13 @@ def _searched(source: ReportSource) -> dict[Key, Standing]:
         )
         for key, (_, row) in best.items()
     }
+
+
+def _fitted_on(source: ReportSource, confirmed: bool) -> str:
+    if not confirmed:
+        return "these very images, so it is what scaling could at best achieve"
+    whose = " by the search's training of the setting" if source.document["setup"]["train_on"] == "train+val" else ""
+    return f"validation images{whose}"
 
 
 def _about_confirmed(source: ReportSource, role: str, standings: Iterable[Standing]) -> tuple[str, str]:

@@ -85,9 +85,8 @@ class ConditionsInfo:
         return "\n".join(lines)
 
     def _explained(self) -> dict[str, str]:
-        fitted = "validation images" if self.standings.confirmed else "these very images, so it is what scaling could at best achieve"
         return {
-            "ece_temperature_scaled": f"After scaling: by one temperature a network, fitted on {fitted}.",
+            "ece_temperature_scaled": f"After scaling: by one temperature a network, fitted on {self.standings.fitted_on}.",
             "mean_corruption_error": "Mean corruption error: plain mean of the error rates of all corruptions and severities.",
             "flip_probability": "Flip probability: how often the predicted class changes from one image of a sequence to the next.",
             "label_recovery": "Label recovery: of the wrongly labelled training images, the share whose true label is estimated in the "

@@ -99,7 +99,7 @@ class ReliabilityInfo:
         if not any(scaled):
             lines.append("Before temperature scaling only: test predictions that could be scaled are not stored.")
         else:
-            lines.append("After: scaled by a temperature that was fitted on validation images.")
+            lines.append(f"After: scaled by a temperature that was fitted on {self.standings.fitted_on}.")
             if not all(scaled):
                 lines.append("Where it is left out, not all predictions or temperatures are stored.")
         return "\n".join(lines)
