@@ -10,6 +10,7 @@ import hashlib
 import json
 import shlex
 import sys
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ import pyarrow as pa
 from rich.console import Console
 
 from bsd_core import __version__
-from bsd_core.errors import StorageError
+from bsd_core.errors import StorageError, one_line
 from studies.front import FrontInfo, collect_front, render_front
 from studies.report.palette import styles
 from studies.report.scatter import fits, render_scatter
 from studies.report.terminal import print_summary
 from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, write_atomically
-from studies.screen import say, short_path
+from studies.screen import log, say, short_path
 from studies.tables import Tables, built_from, read_table
 
 
@@ -66,7 +67,6 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
     from studies.report.figures.front import draw_front
     from studies.report.figures.save import save_figure
     from studies.report.infos.front import plane_of
-    from studies.report.make import write_run_page
     from studies.statistics.document import collect_statistics, write_statistics
 
     before = _digests(run, _SOURCES)
@@ -79,13 +79,26 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
             plane = plane_of(shown.info, document, run.place)
             save_figure(draw_front(plane, styles(arm.partition("/")[0] for arm in _arms(document))), run.figures, "front")
         if page:
-            write_run_page(run, tables, document)
+            _write_page(run, tables, document, console)
         write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())
     except StorageError as error:
         problem = error
     _print(run, shown, console)
     if problem is not None:
         raise problem
+
+
+def _write_page(run: RunFolder, tables: Tables, document: Mapping[str, Any], console: Console) -> None:
+    """The page is the last step of what can have been days: whatever is wrong with it costs the page alone."""
+    from studies.report.make import write_run_page
+
+    try:
+        write_run_page(run, tables, document)
+    except StorageError:
+        raise
+    except Exception as error:
+        log(traceback.format_exc())
+        say(console, f"The page could not be made ({one_line(error, limit=120)}); see {short_path(run.log)}. All else is there.")
 
 
 def show_unchanged_front(run: RunFolder, console: Console) -> bool:

@@ -23,7 +23,7 @@ class Info(Protocol):
 
     @property
     def caption(self) -> str:
-        """What is shown, from how many trainings, seeds and images, with which intervals and labels; plain text, for page and paper."""
+        """What is shown, from how many trainings, seeds and images, with which intervals and labels; asked for where nothing is missing."""
 
     def tables(self) -> list[DataTable]:
         """The numbers behind the charts, or the section's tables."""

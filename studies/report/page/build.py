@@ -109,7 +109,8 @@ def _page_section(section: Section, info: Any, source: ReportSource) -> PageSect
     charts = () if missing or section.charts is None else section.charts(info, source.styles)
     tables = [] if missing else [_page_table(table) for table in info.tables()]
     foldable = section.foldable and bool(charts)
-    return PageSection(section.key, section.title, section.lead, info.caption, missing, charts, tables, foldable)
+    caption = "" if missing else info.caption
+    return PageSection(section.key, section.title, section.lead, caption, missing, charts, tables, foldable)
 
 
 def _page_table(table: DataTable) -> PageTable:
