@@ -7,6 +7,7 @@ from typing import Final
 from studies.report.charts.anytime import anytime_charts
 from studies.report.charts.attainment import attainment_charts
 from studies.report.charts.corruptions import corruptions_charts
+from studies.report.charts.features import features_charts
 from studies.report.charts.front import front_charts
 from studies.report.charts.importance import importance_charts
 from studies.report.charts.memorisation import memorisation_charts
@@ -17,6 +18,7 @@ from studies.report.charts.winners_curse import winners_curse_charts
 from studies.report.figures.anytime import draw_anytime
 from studies.report.figures.attainment import draw_attainment
 from studies.report.figures.corruptions import draw_corruptions
+from studies.report.figures.features import draw_features
 from studies.report.figures.front import draw_front
 from studies.report.figures.importance import draw_importance
 from studies.report.figures.memorisation import draw_memorisation
@@ -30,6 +32,7 @@ from studies.report.infos.budgets import collect_budgets_info
 from studies.report.infos.conditions import collect_conditions
 from studies.report.infos.corruptions import collect_corruptions
 from studies.report.infos.failures import collect_failures
+from studies.report.infos.features import collect_features
 from studies.report.infos.front import collect_plane
 from studies.report.infos.importance import collect_importance
 from studies.report.infos.memorisation import collect_memorisation
@@ -110,11 +113,18 @@ SECTIONS: Final = (
         memorisation_charts,
         draw_memorisation,
     ),
-    # 5 features
+    Section(
+        "features",
+        "What networks make of images",
+        "Each point is a test image. Methods differ in how well classes part; trust the two numbers above a map more than its looks.",
+        collect_features,
+        features_charts,
+        draw_features,
+    ),
     Section(
         "importance",
         "Settings that mattered",
-        "Where a search could be cut, and where it should look closer. Read shares as hints: wide as the intervals are, they are too narrow.",
+        "Where a search could be cut, and where it should look closer. Shares are hints: wide as their intervals are, they are too narrow.",
         collect_importance,
         importance_charts,
         draw_importance,
@@ -122,7 +132,7 @@ SECTIONS: Final = (
     Section(
         "parallel",
         "Where good trials lie",
-        "Follow the coloured lines, the fronts, from setting to setting: good trials share a value where they gather, and less depends on it where they spread.",
+        "Follow the coloured lines, the fronts, from setting to setting: where they gather, good trials share a value.",
         collect_parallel,
         parallel_charts,
         draw_parallel,
