@@ -9,7 +9,8 @@ from typing import Any
 
 from studies.front import Point, format_settings
 from studies.report.charts.base import Trace, drawing, error_bars
-from studies.report.infos.front import Mark, MethodPlane, PlaneInfo
+from studies.report.infos.front import PlaneInfo
+from studies.report.infos.marks import Mark, MethodPlane
 from studies.report.palette import Style
 from studies.report.section import Chart, Styles
 
@@ -32,12 +33,17 @@ def _variant(info: PlaneInfo, condition: str, styles: Styles) -> dict[str, Any]:
     view = info.views[condition]
     return drawing(
         traces,
-        x=ece,
+        x=_folded(ece),
         y=accuracy,
         height=520,
         xaxis={"range": [100 * end for end in view.ece]},
         yaxis={"range": [100 * end for end in view.accuracy]},
     )
+
+
+def _folded(title: str) -> str:
+    """In two lines, which fit a phone."""
+    return title.replace(" (", "<br>(", 1)
 
 
 def _traces(info: PlaneInfo, member: MethodPlane, style: Style) -> list[Trace]:

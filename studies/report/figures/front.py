@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from studies.report.figures.panels import condition_panels, heading, shared_legend
-from studies.report.infos.front import MethodPlane, PlaneInfo
+from studies.report.infos.front import PlaneInfo
+from studies.report.infos.marks import MethodPlane
 from studies.report.palette import Style
 from studies.report.section import Styles
 

@@ -7,68 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.front import FrontInfo, Point, format_settings, objective_titles
-from studies.pareto import non_dominated
+from studies.front import FrontInfo, format_settings, objective_titles
 from studies.remote_folder import RemoteFolder
 from studies.report.data_table import Column, DataTable
+from studies.report.infos.marks import Mark, MethodPlane, marks_of, short_titles
 from studies.report.infos.plane_view import View, view_of
 from studies.report.recommended import retrain_command
 from studies.report.source import Numbers, ReportSource
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mark:
-    """A confirmed setting, by test values over fresh seeds.
-
-    Attributes:
-        trial_id: of the search trial.
-        roles: it was chosen as.
-        settings: by name.
-        accuracy, ece: `SeedSummary` of the objectives on test images, with a mean.
-        nll: mean; of clean images, as the search's.
-        n_finished, n_failed: its trainings.
-        on_front: of the confirmed settings of its arm; a setting that led by validation values need not.
-    """
-
-    trial_id: str
-    roles: Sequence[str]
-    settings: dict[str, Any]
-    accuracy: Numbers
-    ece: Numbers
-    nll: float | None
-    n_finished: int
-    n_failed: int
-    on_front: bool
-
-    @property
-    def place(self) -> tuple[float, float]:
-        """Accuracy and ECE."""
-        return self.accuracy["mean"], self.ece["mean"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodPlane:
-    """One method in one condition.
-
-    Attributes:
-        method: its name.
-        searched: finished trials.
-        marks: confirmed settings with a finished training.
-    """
-
-    method: str
-    searched: Sequence[Point]
-    marks: Sequence[Mark]
-
-    @property
-    def front(self) -> list[Point]:
-        """Members of the search's front, by ECE."""
-        return sorted((point for point in self.searched if point.on_front), key=lambda point: (point.chosen_by[1], point.chosen_by[0]))
-
-    @property
-    def behind(self) -> list[Point]:
-        """The other trials."""
-        return [point for point in self.searched if not point.on_front]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +103,7 @@ class PlaneInfo:
 
     def tables(self) -> list[DataTable]:
         """Confirmed settings, where there are any, and the search's fronts."""
-        accuracy, ece = objective_titles(self.objectives)
+        accuracy, ece = short_titles(self.objectives)
         tested = tuple(name.replace("val_", "test_", 1) for name in self.objectives)
         confirmed = DataTable(
             "front_confirmed",
@@ -166,13 +111,12 @@ class PlaneInfo:
             (
                 *_NAMES,
                 Column("roles", "chosen as"),
-                Column("settings", "settings"),
                 *_with_interval(tested[0], f"{accuracy}, %"),
                 *_with_interval(tested[1], f"{ece}, %"),
                 Column("test_nll", "NLL", "number", digits=3),
                 Column("n_seeds", "seeds", "whole"),
                 Column("on_front", "on the front"),
-                Column("command", "retrain", "command"),
+                Column("settings", "settings"),
             ),
             [self._mark_row(condition, member, mark, tested) for condition, member, mark in self._walk(lambda member: member.marks)],
         )
@@ -181,11 +125,10 @@ class PlaneInfo:
             "Fronts of the search by validation values",
             (
                 *_NAMES,
-                Column("settings", "settings"),
                 Column(self.objectives[0], f"{accuracy}, %", "percent"),
                 Column(self.objectives[1], f"{ece}, %", "percent"),
                 Column("val_nll", "NLL", "number", digits=3),
-                Column("command", "retrain", "command"),
+                Column("settings", "settings"),
             ),
             [
                 {"condition": condition, "method": member.method, "trial_id": point.trial_id, "settings": format_settings(point.settings)}
@@ -218,7 +161,12 @@ class PlaneInfo:
         return row
 
 
-_NAMES = (Column("condition", "condition"), Column("method", "method"), Column("trial_id", "trial"))
+_NAMES = (
+    Column("condition", "condition"),
+    Column("method", "method"),
+    Column("trial_id", "trial"),
+    Column("command", "retrain", "command"),
+)
 
 
 def _with_interval(name: str, title: str) -> tuple[Column, Column, Column]:
@@ -247,7 +195,7 @@ def plane_of(front: FrontInfo | None, document: Numbers, place: Path | RemoteFol
     objectives = (first, second)
     conditions = {
         condition: [
-            MethodPlane(method=arm.method, searched=arm.points, marks=_marks(document, condition, arm.method, objectives)) for arm in arms
+            MethodPlane(method=arm.method, searched=arm.points, marks=marks_of(document, condition, arm.method, objectives)) for arm in arms
         ]
         for condition, arms in (front.conditions if front else {}).items()
     }
@@ -268,29 +216,3 @@ def plane_of(front: FrontInfo | None, document: Numbers, place: Path | RemoteFol
         comparable=document["budgets"]["search_equal"],
         command=lambda trial_id: retrain_command(place, trial_id),
     )
-
-
-def _marks(document: Numbers, condition: str, method: str, objectives: tuple[str, str]) -> list[Mark]:
-    """Of one arm, those that were measured."""
-    columns = [name.replace("val_", "test_", 1) for name in objectives]
-    points = [
-        point
-        for point in document["confirmed"]
-        if (point["condition"], point["method"]) == (condition, method)
-        and all(point["metrics"][name]["mean"] is not None for name in columns)
-    ]
-    means = [[point["metrics"][name]["mean"] for point in points] for name in columns]
-    return [
-        Mark(
-            trial_id=point["trial_id"],
-            roles=point["roles"],
-            settings=point["settings"],
-            accuracy=point["metrics"][columns[0]],
-            ece=point["metrics"][columns[1]],
-            nll=point["metrics"]["test_nll"]["mean"],
-            n_finished=point["n_finished"],
-            n_failed=point["n_failed"],
-            on_front=bool(on_front),
-        )
-        for point, on_front in zip(points, non_dominated(*means), strict=True)
-    ]

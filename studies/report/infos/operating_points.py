@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studies.front import format_settings, objective_titles
+from studies.front import format_settings
 from studies.report.data_table import Cell, Column, DataTable
+from studies.report.infos.marks import short_titles
 from studies.report.recommended import retrain_command
 from studies.report.source import Numbers, ReportSource
 
@@ -60,15 +61,14 @@ class OperatingPointsInfo:
 
     def tables(self) -> list[DataTable]:
         """A row a recommendation."""
-        accuracy, ece = objective_titles(self.objectives)
+        accuracy, ece = short_titles(self.objectives)
+        renamed = any(row["confirmed_as"] not in (None, row["trial_id"]) for row in self.rows)
         columns = (
             Column("condition", "condition"),
             Column("name", "operating point"),
             Column("method", "method"),
             Column("trial_id", "trial"),
-            Column("settings", "settings"),
-            Column(self.objectives[0], f"validation {accuracy}, %", "percent"),
-            Column(self.objectives[1], f"validation {ece}, %", "percent"),
+            Column("command", "retrain", "command"),
             Column("test_accuracy", "test accuracy, %", "percent", low="test_accuracy_low", high="test_accuracy_high"),
             Column("test_accuracy_low", "test accuracy, %, lower end", "percent"),
             Column("test_accuracy_high", "test accuracy, %, upper end", "percent"),
@@ -76,9 +76,11 @@ class OperatingPointsInfo:
             Column("test_ece_low", "test ECE, %, lower end", "percent"),
             Column("test_ece_high", "test ECE, %, upper end", "percent"),
             Column("n_seeds", "seeds", "whole"),
-            Column("confirmed_as", "confirmed as"),
+            Column(self.objectives[0], f"validation {accuracy}, %", "percent"),
+            Column(self.objectives[1], f"validation {ece}, %", "percent"),
+            Column("settings", "settings"),
             Column("reason", "why"),
-            Column("command", "retrain", "command"),
+            *([Column("confirmed_as", "confirmed as")] if renamed else []),
         )
         return [DataTable("operating_points", "Recommended settings", columns, self.rows)]
 
