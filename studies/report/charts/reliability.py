@@ -9,9 +9,10 @@ from typing import Any
 
 from studies.report.charts.base import Trace, error_bars
 from studies.report.charts.panels import panel_axes, panel_layout
-from studies.report.infos.reliability import N_BINS, Bin, Diagram, ReliabilityInfo
+from studies.report.infos.reliability import Diagram, ReliabilityInfo
 from studies.report.palette import Style
 from studies.report.section import Chart, Styles
+from studies.statistics.reliability import N_BINS, Bin
 
 _GREY = "#888888"
 

@@ -26,7 +26,7 @@ def draw_corruptions(info: CorruptionsInfo, styles: Styles) -> Any:
         image = None
         for index, (axis, member) in enumerate(zip(axes, shown[condition], strict=True)):
             image = _draw_panel(axis, info, member, metric)
-            axis.set_title(f"{member.method}\n{condition}", fontsize=7, loc="left", parse_math=False)
+            axis.set_title(f"{member.method}\n{condition}", fontsize=7 if columns < 5 else 5.5, loc="left", parse_math=False)
             _label(axis, info, first=index == 0)
         figure.colorbar(image, ax=axes, label=TITLES[metric], pad=0.01, fraction=0.02)
     return figure

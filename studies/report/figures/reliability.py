@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from studies.report.figures.blocks import label_axes, lengths, panel_blocks
 from studies.report.figures.panels import plain_axis, shared_legend
-from studies.report.infos.reliability import N_BINS, Bin, Diagram, ReliabilityInfo
+from studies.report.infos.reliability import Diagram, ReliabilityInfo
 from studies.report.palette import Style
 from studies.report.section import Styles
+from studies.statistics.reliability import N_BINS, Bin
 
 
 def draw_reliability(info: ReliabilityInfo, styles: Styles) -> Any:
-    """Accuracy against confidence, a panel a method and condition, before and after temperature scaling, over the share of images.
+    """Accuracy against confidence, before and after temperature scaling, over the share of images.
+
+    A panel a method, in the conditions that there is room for.
 
     Returns:
         A matplotlib Figure.
     """
-    most = max(len(members) for members in info.conditions.values())
-    columns = most if most <= 5 else math.ceil(most / 2)
-    figure, blocks = panel_blocks([len(members) for members in info.conditions.values()], columns=columns, height=1.7)
-    for (condition, diagrams), axes in zip(info.conditions.items(), blocks, strict=True):
-        for axis, diagram in zip(axes, diagrams, strict=True):
+    columns = info.columns
+    figure, blocks = panel_blocks([len(info.conditions[condition]) for condition in info.drawn], columns=columns, height=1.7)
+    for condition, axes in zip(info.drawn, blocks, strict=True):
+        for axis, diagram in zip(axes, info.conditions[condition], strict=True):
             plain_axis(axis, f"{diagram.method}\n{condition}")
             _draw_panel(axis, diagram, styles[diagram.method])
         label_axes(axes, columns=columns, x="confidence, %", y="accuracy, %")

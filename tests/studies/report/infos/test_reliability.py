@@ -6,65 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from studies.report.infos.reliability import accuracy_interval, bin_sums, collect_reliability, pooled_bins
+from studies.report.infos.reliability import collect_reliability
 from tests.studies._dummies import write_clean_predictions
 from tests.studies.report._measured import measured_source, searched_source
-
-
-def test_bins_hold_their_upper_end_as_those_of_the_table_do() -> None:
-    confidence = np.array([0.0, 1 / 15, 1 / 15 + 1e-9, 0.5, 1.0])
-    sums = bin_sums(confidence, np.array([True, False, True, True, True]))
-    assert sums[0].nonzero()[0].tolist() == [0, 1, 7, 14]
-    assert sums[:, 0].tolist() == pytest.approx([2, 1 / 15, 1])
-
-
-def test_bins_agree_with_the_calibration_metrics() -> None:
-    torch = pytest.importorskip("torch")
-    from bsd_core.metrics.calibration import reliability_bins
-
-    logits = torch.randn(500, 5, generator=torch.Generator().manual_seed(0)).double() * 2
-    targets = torch.arange(500) % 5
-    expected = reliability_bins(logits.softmax(1), targets)
-    confidence, predicted = logits.softmax(1).max(1)
-    count, confidences, hits = bin_sums(confidence.numpy(), (predicted == targets).numpy())
-    assert count.tolist() == expected.count.tolist()
-    filled = count > 0
-    assert confidences[filled] / count[filled] == pytest.approx(expected.mean_confidence.numpy()[filled])
-    assert hits[filled] / count[filled] == pytest.approx(expected.accuracy.numpy()[filled])
-
-
-def test_one_network_has_wilsons_interval() -> None:
-    assert accuracy_interval(np.array([8.0]), np.array([10.0])) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # a textbook's example
-
-
-def test_several_networks_have_the_interval_of_a_ratio_over_seeds() -> None:
-    # 8 of 10 and 27 of 30: r = 35/40; what is left over is -0.75 and 0.75; sqrt(2/1 x 2 x 0.75^2) = 1.5
-    half = 12.7062 * 1.5 / 40
-    low, high = accuracy_interval(np.array([8.0, 27.0]), np.array([10.0, 30.0]))
-    assert (low, high) == pytest.approx((0.875 - half, 0.875 + half), abs=1e-5)
-
-
-def test_with_equal_counts_it_is_the_interval_of_the_mean_over_seeds() -> None:
-    from studies.statistics.seeds import summarise
-
-    hits = np.array([14.0, 17.0, 12.0])
-    summary = summarise(hits / 20)
-    assert accuracy_interval(hits, np.full(3, 20.0)) == pytest.approx((summary.low, summary.high))
-
-
-def test_where_one_of_several_networks_has_images_there_is_no_interval() -> None:
-    assert accuracy_interval(np.array([3.0, 0.0]), np.array([4.0, 0.0])) == (None, None)
-
-
-def test_pooled_bins_weigh_images_not_networks() -> None:
-    sums = np.zeros((2, 3, 15))
-    sums[0, :, 3] = 10, 2.2, 5
-    sums[1, :, 3] = 30, 7.2, 21
-    sums[1, :, 14] = 10, 9.8, 10
-    first, last = pooled_bins(sums)
-    assert (first.number, first.share, first.confidence, first.accuracy) == pytest.approx((3, 0.8, 9.4 / 40, 26 / 40))
-    assert (last.number, last.share) == pytest.approx((14, 0.2))
-    assert last.low is None
 
 
 def test_before_is_of_the_clean_test_images_of_all_seeds_together() -> None:
@@ -112,3 +56,13 @@ def test_without_a_confirm_phase_it_is_of_validation_images_with_wilsons_interva
 
 def test_nothing_finished_is_said() -> None:
     assert collect_reliability(searched_source()).missing is not None
+
+
+@pytest.mark.parametrize(("n_methods", "columns", "drawn"), [(2, 2, [0, 1, 2]), (5, 5, [0, 1, 2]), (7, 4, [0, 2]), (12, 5, [2])])
+def test_a_printed_figure_shows_as_many_conditions_as_a_page_has_room_for(n_methods: int, columns: int, drawn: list[int]) -> None:
+    info = collect_reliability(measured_source(["bsd"]))
+    [diagram] = info.conditions["none"]
+    info = replace(info, conditions={str(number): [diagram] * n_methods for number in range(3)})
+    assert info.columns == columns
+    assert info.drawn == [str(number) for number in drawn]
+    assert ("A printed figure shows" in info.caption) == (len(drawn) < 3)
