@@ -23,7 +23,7 @@ from studies.run_folder import write_atomically
 Float32 = npt.NDArray[np.float32]
 FEWEST: Final = 4  # images: with fewer no perplexity is possible
 _PERPLEXITY: Final = 30.0
-_STEPS: Final = 500  # of 2,000 images, later ones only spread clusters further
+_STEPS: Final = 500  # 1,000 take 2.5 times as long and keep neighbours as well: trustworthiness 0.913 and 0.913 with 2,000 images
 
 
 def perplexity_of(n: int) -> float:
@@ -103,10 +103,8 @@ def _key(values: npt.NDArray[np.floating], seed: int) -> str:
     """Names features and everything that a map depends on besides."""
     import sklearn
 
-    settings = (
-        f"t-SNE of directions, perplexity {perplexity_of(len(values))}, {_STEPS} steps, seed {seed}, scikit-learn {sklearn.__version__}"
-    )
-    digest = hashlib.blake2b(f"{settings}, {values.dtype}, {values.shape}".encode(), digest_size=16)
+    settings = ("t-SNE of directions", perplexity_of(len(values)), _STEPS, seed, sklearn.__version__, values.dtype.str, values.shape)
+    digest = hashlib.blake2b(repr(settings).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 

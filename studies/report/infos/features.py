@@ -89,13 +89,14 @@ class FeaturesInfo:
         """Which networks and images, what the numbers are, and what a map does not say."""
         if not self.maps:
             return ""
-        counts, drawn = (sorted({count(one) for one in self.maps}) for count in (lambda one: one.n_images, lambda one: len(one.rows)))
+        counts, drawn = sorted({one.n_images for one in self.maps}), sorted({len(one.rows) for one in self.maps})
         n = _range(counts)
         some = "" if counts == drawn else f" (of these {_range(drawn)} on each map)"
         lines = [
             f"Penultimate features of n = {n} test images{some}, class-stratified and the same for all, by t-SNE of their directions, "
-            "coloured by true class. One network each: the first fresh seed of the setting confirmed as best_accuracy, so no interval over seeds; "
-            "small differences between methods are not distinguishable.",
+            "coloured by true class.",
+            "One network each: the first fresh seed of the setting confirmed as best_accuracy, so there is no interval over seeds, and small "
+            "differences between methods are not distinguishable.",
             "Recall@1: share of images whose nearest other image (cosine) is of the same class. Intra-class variation: mean squared "
             "distance of normalised features to their class mean, in [0, 1].",
             "In a map only who neighbours whom means something: distances between clusters and their sizes mean little.",
