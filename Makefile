@@ -3,6 +3,8 @@ PYTHON ?= python3
 STUDY ?=
 SET ?=
 RESULTS ?= results
+A ?=
+B ?=
 DATASET ?=
 TRIAL ?=
 NODES ?= 3
@@ -16,7 +18,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install study resume front report figures export dashboard verify retrain describe fields list cluster cluster-stop test faults check bench gallery \
+.PHONY: help install study resume front report figures export dashboard status watch compare verify retrain describe fields list cluster cluster-stop test faults check bench gallery \
 	evidence clean
 
 help: ## list the targets
@@ -29,6 +31,9 @@ help: ## list the targets
 	@echo "make figures STUDY=name           figures and tables for a paper: PNG, SVG, PDF, LaTeX, Markdown"
 	@echo "make export STUDY=name OUT=path   the tables as CSV files in a folder (TO=duckdb: as one database file)"
 	@echo "make dashboard STUDY=name         the searches in optuna-dashboard, for this machine alone (PORT=8080)"
+	@echo "make status                       list all runs, newest first: state, trials, time left"
+	@echo "make watch STUDY=name             follow a run that is at work, from another terminal"
+	@echo "make compare A=name B=folder      two runs side by side: what differs, and how they did"
 	@echo "make verify STUDY=name            compute every number of the newest run again; name the first that differs"
 	@echo "make retrain STUDY=name TRIAL=id  train one trial again outside Ray and compare (TRIAL=knee: an operating point)"
 	@echo "make describe STUDY=name          say what a study will do before it does it"
@@ -82,6 +87,17 @@ export: $(READY) ## tables for other programs
 dashboard: $(READY) ## optuna-dashboard on the searches
 	@test -n "$(STUDY)" || { echo "error: which study? make dashboard STUDY=name"; exit 2; }
 	@$(RUN) -m studies dashboard "$(STUDY)" --port "$(PORT)" --results "$(RESULTS)"
+
+status: $(READY) ## all runs
+	@$(RUN) -m studies status --results "$(RESULTS)"
+
+watch: $(READY) ## follow a run
+	@test -n "$(STUDY)" || { echo "error: which study? make watch STUDY=name"; exit 2; }
+	@$(RUN) -m studies watch "$(STUDY)" --results "$(RESULTS)"
+
+compare: $(READY) ## two runs side by side
+	@test -n "$(A)" && test -n "$(B)" || { echo "error: which runs? make compare A=study B=run-folder"; exit 2; }
+	@$(RUN) -m studies compare "$(A)" "$(B)" --results "$(RESULTS)"
 
 verify: $(READY) ## compute every number again
 	@test -n "$(STUDY)" || { echo "error: which study? make verify STUDY=name"; exit 2; }
