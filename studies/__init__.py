@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,6 +30,23 @@ class Run:
     epochs: pa.Table
     evaluations: pa.Table
     reliability: pa.Table
+
+    @functools.cached_property
+    def statistics(self) -> dict[str, Any]:
+        """What the report says of these tables, as report/statistics.json has it; computed when it is first asked for.
+
+        Raises:
+            ConfigError: the run's study.yaml is missing or broken.
+            DataError: the tables were edited, or a file of predictions is broken.
+        """
+        from studies.run_folder import RunFolder
+        from studies.statistics.document import collect_statistics
+        from studies.tables import Tables
+        from studies.verify_form import require_form
+
+        run, tables = RunFolder("", self.path), Tables(self.trials, self.epochs, self.evaluations, self.reliability)
+        require_form(run, tables)
+        return collect_statistics(tables, run.spec(), run.predictions)
 
 
 def load(name_or_path: str | Path, *, results: str | Path = "results") -> Run:

@@ -170,6 +170,8 @@ def figures(name: Run, results: Results = "results") -> None:
     for line in summary(written):
         say(our_console(), line)
     _share(run)
+    if written.broken:
+        raise typer.Exit(1)
 
 
 @app.command()

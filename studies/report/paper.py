@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from bsd_core.errors import one_line
 from studies.report.figures.save import save_figure
 from studies.report.latex import latex_figure, latex_table, paper_columns
 from studies.report.markdown import markdown_table
@@ -32,12 +33,14 @@ class PaperFiles:
         tables: keys of report/tables/<key>.tex and .md.
         missing: by key of a section without anything to show, why.
         too_long: by key of a table that is too long to be printed, how many rows it has.
+        broken: by key of a figure that could not be drawn, why; all others are there.
     """
 
     figures: list[str] = field(default_factory=list)
     tables: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
     too_long: dict[str, int] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
 
 
 def write_paper(source: ReportSource, folder: Path) -> PaperFiles:
@@ -57,8 +60,7 @@ def write_paper(source: ReportSource, folder: Path) -> PaperFiles:
             written.missing[section.key] = info.missing
             continue
         if section.figure is not None:
-            _write_figure(section, info, source, folder / "figures")
-            written.figures.append(section.key)
+            _add_figure(written, section, info, source, folder / "figures")
         for table in info.tables():
             if not table.rows or not paper_columns(table):
                 continue
@@ -72,12 +74,17 @@ def write_paper(source: ReportSource, folder: Path) -> PaperFiles:
     return written
 
 
-def _write_figure(section: Section, info: Any, source: ReportSource, folder: Path) -> None:
+def _add_figure(written: PaperFiles, section: Section, info: Any, source: ReportSource, folder: Path) -> None:
     assert section.figure is not None
-    figure = draw_for_paper(section.figure, info, source.styles)
+    try:
+        figure = draw_for_paper(section.figure, info, source.styles)
+    except Exception as error:  # a mistake of ours in one is no reason to go without the others
+        written.broken[section.key] = one_line(error, limit=120)
+        return
     save_figure(figure, folder, section.key, KINDS, **paper_style())
     text = latex_figure(section.key, caption_of(section.title, info.caption), wide=figure.get_figwidth() > SINGLE)
     write_atomically(folder / f"{section.key}.tex", text.encode())
+    written.figures.append(section.key)
 
 
 def draw_for_paper(draw: Callable[[Any, Any], Any], info: Any, styles: Mapping[str, Any]) -> Any:
@@ -128,6 +135,8 @@ def summary(written: PaperFiles) -> Iterator[str]:
         yield f"  too long {key}: {n_rows} rows, more than the {_LONGEST} that fit a page; see `python -m studies export`"
     for key, why in written.missing.items():
         yield f"  missing  {key}: {why}"
+    for key, why in written.broken.items():
+        yield f"  BROKEN   {key} could not be drawn: {why}"
 
 
 def _listed(keys: Sequence[str], folder: str) -> str:

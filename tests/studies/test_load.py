@@ -6,8 +6,11 @@ import pytest
 
 import studies
 from bsd_core.errors import ConfigError, DataError
+from studies.results import write_results
+from studies.statistics.document import update_statistics
 from studies.tables import write_tables
 from tests.studies._dummies import make_events, make_run, make_suggest, make_tables
+from tests.studies._played_runs import edit_table
 
 
 def test_the_public_names() -> None:
@@ -26,6 +29,21 @@ def test_a_run_is_loaded_by_study_name_or_folder(by: str, tmp_path: Path) -> Non
     assert loaded.epochs.equals(tables.epochs)
     assert loaded.evaluations.equals(tables.evaluations)
     assert loaded.reliability.equals(tables.reliability)
+
+
+def test_statistics_are_those_of_the_report(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1), ("cross_entropy/none", 0, 0.7, 0.2)))
+    tables = write_results(run)
+    assert tables is not None
+    assert studies.load("mine", results=tmp_path).statistics == update_statistics(run, tables)
+
+
+def test_statistics_of_edited_tables_are_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
+    assert write_results(run) is not None
+    edit_table(run.tables / "trials.parquet", lambda table: table.drop_columns(["val_ece"]))
+    with pytest.raises(DataError, match="were edited"):
+        _ = studies.load("mine", results=tmp_path).statistics
 
 
 def test_an_unknown_run_is_refused(tmp_path: Path) -> None:

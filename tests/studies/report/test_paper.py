@@ -154,6 +154,17 @@ def test_a_caption_is_one_paragraph_of_whole_sentences() -> None:
     assert caption_of("Budgets", "Equal:\n  bsd \t needs more\n\nWhy?\n") == "Budgets. Equal: bsd needs more. Why?"
 
 
+def test_a_figure_that_cannot_be_drawn_costs_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(info: Any, styles: Any) -> Any:
+        raise ValueError("yerr must not be negative")
+
+    made = [Section("first", "First", "Look.", lambda source: _Info(), figure=broken), make_section("second", _Info())]
+    monkeypatch.setattr(paper, "collect_sections", lambda source: [(section, section.collect(source)) for section in made])
+    written = write_paper(make_source(tmp_path, *TRIALS), tmp_path / "report")
+    assert written.figures == ["second"]
+    assert "BROKEN   first could not be drawn: yerr must not be negative" in "\n".join(summary(written))
+
+
 def test_a_run_of_failures_and_an_empty_one_can_be_written(tmp_path: Path) -> None:
     for name, trials in (("failed", [("bsd/none", 0, None, 0.0)]), ("empty", [])):
         written = write_paper(make_source(tmp_path / name, *trials), tmp_path / name / "report")
