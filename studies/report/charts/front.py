@@ -10,7 +10,7 @@ from typing import Any
 from studies.front import Point, format_settings
 from studies.report.charts.base import Trace, drawing, error_bars
 from studies.report.infos.front import PlaneInfo
-from studies.report.infos.marks import Mark, MethodPlane
+from studies.report.infos.marks import Mark, MethodPlane, short_titles
 from studies.report.palette import Style
 from studies.report.section import Chart, Styles
 
@@ -29,21 +29,16 @@ def front_charts(info: PlaneInfo, styles: Styles) -> list[Chart]:
 
 def _variant(info: PlaneInfo, condition: str, styles: Styles) -> dict[str, Any]:
     traces = [trace for member in info.conditions[condition] for trace in _traces(info, member, styles[member.method])]
-    accuracy, ece = info.axis_titles
+    accuracy, ece = short_titles(info.objectives)
     view = info.views[condition]
     return drawing(
         traces,
-        x=_folded(ece),
-        y=accuracy,
+        x=f"{ece}, % (lower is better)",
+        y=f"{accuracy}, % (higher is better)",
         height=520,
         xaxis={"range": [100 * end for end in view.ece]},
         yaxis={"range": [100 * end for end in view.accuracy]},
     )
-
-
-def _folded(title: str) -> str:
-    """In two lines, which fit a phone."""
-    return title.replace(" (", "<br>(", 1)
 
 
 def _traces(info: PlaneInfo, member: MethodPlane, style: Style) -> list[Trace]:
@@ -99,9 +94,8 @@ def _values_of(info: PlaneInfo, point: Point) -> list[str]:
     objectives = f"accuracy {100 * point.accuracy:.1f} %, ECE {100 * point.ece:.1f} %, NLL {point.nll:.3f}"
     lines = ["search, by validation values of 1 training", objectives]
     if info.objectives != ("val_accuracy", "val_ece"):
-        accuracy, ece = info.axis_titles
-        chosen = zip((accuracy, ece), point.chosen_by, strict=True)
-        lines.append(", ".join(f"{title.partition(', %')[0]} {100 * value:.1f} %" for title, value in chosen))
+        chosen = zip(short_titles(info.objectives), point.chosen_by, strict=True)
+        lines.append(", ".join(f"{title} {100 * value:.1f} %" for title, value in chosen))
     return lines
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from studies.report.figures.panels import condition_panels, heading, shared_legend
@@ -53,26 +54,25 @@ def _draw(axis: Any, member: MethodPlane, style: Style) -> None:
         label = member.method if strong else None
         look = {"edgecolors": "white", "linewidths": 0.6, "alpha": None if strong else 0.45}
         axis.scatter(x, y, s=34 if strong else 24, color=colour, marker=marker, zorder=3, label=label, **look)
-    labelled = False
-    for mark in sorted(member.marks, key=lambda mark: not mark.on_front):
-        filled = mark.on_front
+    groups = [[mark for mark in member.marks if mark.on_front is on_front] for on_front in (True, False)]
+    for index, marks in enumerate(group for group in groups if group):
+        x, y = _percent(mark.place for mark in marks)
         axis.errorbar(
-            100 * mark.ece["mean"],
-            100 * mark.accuracy["mean"],
-            xerr=_lengths(mark.ece),
-            yerr=_lengths(mark.accuracy),
+            x,
+            y,
+            xerr=_lengths([mark.ece for mark in marks]),
+            yerr=_lengths([mark.accuracy for mark in marks]),
             fmt=marker,
             color=colour,
             markersize=8,
-            markerfacecolor=colour if filled else "none",
+            markerfacecolor=colour if marks[0].on_front else "none",
             markeredgecolor=colour,
             markeredgewidth=1.4,
             elinewidth=1,
             capsize=2,
             zorder=4,
-            label=None if labelled else member.method,
+            label=None if index else member.method,
         )
-        labelled = True
 
 
 def _percent(places: Iterable[tuple[float, float]]) -> tuple[list[float], list[float]]:
@@ -81,8 +81,9 @@ def _percent(places: Iterable[tuple[float, float]]) -> tuple[list[float], list[f
     return [100 * ece for _, ece in found], [100 * accuracy for accuracy, _ in found]
 
 
-def _lengths(summary: Any) -> list[list[float]] | None:
-    """From the mean down and up to the ends of its interval; None without one."""
-    if summary["low"] is None:
-        return None
-    return [[100 * (summary["mean"] - summary["low"])], [100 * (summary["high"] - summary["mean"])]]
+def _lengths(summaries: Sequence[Any]) -> list[list[float]]:
+    """From the means down and up to the ends of their intervals; NaN, which draws nothing, without one."""
+    return [
+        [math.nan if summary[end] is None else 100 * abs(summary[end] - summary["mean"]) for summary in summaries]
+        for end in ("low", "high")
+    ]

@@ -160,7 +160,7 @@ def _compared(source: ReportSource) -> list[str]:
         first = f"On test, {'; '.join(parts)} (p-values after Holm's correction)"
     else:
         first = f"On test, {several_conditions(both)} (after Holm's correction)"
-    limits = [basis(document), *after_temperature(document, role, [lead for _, lead in told]), *cautions(document, role)]
+    limits = [basis(document), *after_temperature(document, role), *cautions(document, role)]
     if quiet or any(lead.tied for pair in both for lead in pair):
         limits.append(f'"{SAME}" is within noise, which is no proof of being equal')
     return [f"{first}.", f"{_capital('; '.join(limits))}."]

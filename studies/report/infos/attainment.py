@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from studies.front import objective_titles
 from studies.report.data_table import Cell, Column, DataTable
+from studies.report.infos.marks import short_titles
 from studies.report.infos.plane_view import View
 from studies.report.source import Numbers, ReportSource
 
@@ -60,8 +60,8 @@ class AttainmentInfo:
 
     @property
     def axis_titles(self) -> tuple[str, str]:
-        """Of accuracy and ECE, in words."""
-        accuracy, ece = objective_titles(self.objectives)
+        """Of accuracy and ECE."""
+        accuracy, ece = short_titles(self.objectives)
         return f"{accuracy} on test, %", f"{ece} on test, %"
 
     @property
@@ -85,7 +85,7 @@ class AttainmentInfo:
 
     def tables(self) -> list[DataTable]:
         """The corners, and hypervolume over seeds."""
-        accuracy, ece = objective_titles(self.objectives)
+        accuracy, ece = short_titles(self.objectives)
         names = (Column("condition", "condition"), Column("method", "method"))
         rows = [(condition, surfaces) for condition, found in self.conditions.items() for surfaces in found]
         corners: list[Mapping[str, Cell]] = [

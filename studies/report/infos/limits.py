@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from studies.report.compared import HERE
-from studies.report.infos.leaders import Lead, Numbers
+from studies.report.infos.leaders import Numbers
 
 
 def basis(document: Numbers) -> str:
@@ -20,24 +18,26 @@ def basis(document: Numbers) -> str:
     return f"this rests on {n} {seeds} of each setting, {images} test images and one search of {searched} {kinds} an arm"
 
 
-def after_temperature(document: Numbers, role: str, ece: Sequence[Lead]) -> list[str]:
-    """How many of the differences in ECE temperature scaling leaves."""
-    before = [(lead.condition, lead.method, other) for lead in ece for other in lead.beaten]
-    pairs = {
-        (pair["condition"], frozenset((pair["method"], pair["other"]))): pair
-        for pair in document["comparisons"]
-        if (pair["role"], pair["metric"]) == (role, "test_ece_temperature_scaled")
-    }
-    known = [(best, pairs[key]) for condition, best, other in before if (key := (condition, frozenset((best, other)))) in pairs]
-    if not known or len(known) < len(before):
+def after_temperature(document: Numbers, role: str) -> list[str]:
+    """How many of the pairs that differ in ECE temperature scaling leaves apart; nothing where it was not measured or none differs."""
+    before, after = (
+        {
+            (pair["condition"], pair["method"], pair["other"]): pair["verdict"]
+            for pair in document["comparisons"]
+            if (pair["role"], pair["metric"]) == (role, metric)
+        }
+        for metric in ("test_ece", "test_ece_temperature_scaled")
+    )
+    told = {names: verdict for names, verdict in before.items() if verdict in ("better", "worse")}
+    if not told or not after:
         return []
-    kept = sum(pair["verdict"] == ("better" if pair["method"] == best else "worse") for best, pair in known)
-    n = len(known)
-    if n == 1:
-        return [f"after temperature scaling that difference in ECE {'stays' if kept else 'is no longer'} distinguishable"]
+    kept = sum(after.get(names) == verdict for names, verdict in told.items())
+    if len(told) == 1:
+        return [f"after temperature scaling the pair that differs in ECE is {'still' if kept else 'no longer'} told apart"]
     if not kept:
-        return [f"after temperature scaling none of these {n} differences in ECE is distinguishable any more"]
-    return [f"after temperature scaling {'all' if kept == n else f'{kept} of'} these {n} differences in ECE stay distinguishable"]
+        return [f"after temperature scaling none of the {len(told)} pairs that differ in ECE is still told apart"]
+    share = "all" if kept == len(told) else f"{kept} of the"
+    return [f"after temperature scaling {share} {len(told)} pairs that differ in ECE are still told apart"]
 
 
 def judged(document: Numbers, role: str) -> list[Numbers]:

@@ -62,7 +62,7 @@ def _counted(found: Sequence[Lead]) -> str:
         ordered = sorted(leaders, key=lambda method: -len(leaders[method]))
         best = [f"{method} in {len(leaders[method])}" for method in ordered[:_NAMED]]
         best += [f"{len(ordered) - _NAMED} other methods in the others"] if len(ordered) > _NAMED else []
-    named = f" (best mean there: {', '.join(best)})" if best else ""
+    named = f" (where the best mean stands out: {', '.join(best)})" if best else ""
     return f"{metric} tells methods apart in {len(told)} of {len(found)} conditions{named}"
 
 

@@ -82,7 +82,7 @@ def test_many_conditions_are_counted_and_their_leaders_named() -> None:
     first, _ = sentences(make_confirmed(CLOSE, CALM, conditions=conditions))
     assert "accuracy tells no two methods apart in any of 4 conditions" in first
     assert "ECE tells methods apart in 4 of 4 conditions" in first
-    assert "(best mean there: bsd with symmetric_40, with symmetric_20, without label noise and with asymmetric_20" in first
+    assert "(where the best mean stands out: bsd with symmetric_40, with symmetric_20, without label noise and with asymmetric_20" in first
 
 
 def test_many_methods_and_conditions_stay_short() -> None:
@@ -116,12 +116,12 @@ def test_both_metrics_of_one_leader_are_one_clause() -> None:
 
 def test_what_temperature_scaling_repairs_is_counted() -> None:
     _, kept = sentences(make_confirmed(CLOSE, CALM))  # after scaling every ECE is half, so are the differences and their spread
-    assert "after temperature scaling all these 2 differences in ECE stay distinguishable" in kept
+    assert "after temperature scaling all 2 pairs that differ in ECE are still told apart" in kept
     source = make_confirmed(CLOSE, CALM)
     for pair in source.document["comparisons"]:
         if pair["metric"] == "test_ece_temperature_scaled":
             pair["verdict"] = "not distinguishable"
-    assert "after temperature scaling none of these 2 differences in ECE is distinguishable any more" in sentences(source)[1]
+    assert "after temperature scaling none of the 2 pairs that differ in ECE is still told apart" in sentences(source)[1]
 
 
 def test_unequal_budgets_give_no_verdict() -> None:
