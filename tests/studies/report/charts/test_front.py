@@ -130,3 +130,14 @@ def test_the_figure_draws_confirmed_points_with_intervals_too() -> None:
     assert all(len(bar.lines[2]) == 2 for bar in bars)  # a bar in each direction
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["cross_entropy", "bsd"]
     figure.draw_without_rendering()
+
+
+def test_one_seed_is_drawn_without_an_interval() -> None:
+    one: Confirmed = {trial: (roles, values[:1]) for trial, (roles, values) in CHOSEN.items()}
+    source = confirmed_source(TRIALS, one, make_spec(trials=3, confirm={"seeds": 1}))
+    confirmed = traces_of(only_variant(source), "bsd")[-1]
+    assert confirmed["error_x"]["array"] == [0.0]
+    assert "over 1 fresh seed<br>accuracy 84.0 %, ECE 5.0 %" in confirmed["hovertext"][0]
+    info = collect_plane(source)
+    assert "One seed has no interval" in info.caption
+    draw_front(info, source.styles).draw_without_rendering()
