@@ -95,7 +95,7 @@ class FeaturesInfo:
         lines = [
             f"Penultimate features of n = {n} test images{some}, class-stratified and the same for all, by t-SNE of their directions, "
             "coloured by true class.",
-            "One network each: the first fresh seed of the setting confirmed as best_accuracy, so there is no interval over seeds, and small "
+            "One network each: the first fresh seed of the setting confirmed as best_accuracy, so no interval over seeds, and small "
             "differences between methods are not distinguishable.",
             "Recall@1: share of images whose nearest other image (cosine) is of the same class. Intra-class variation: mean squared "
             "distance of normalised features to their class mean, in [0, 1].",
