@@ -65,7 +65,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
         StorageError: statistics or figures could not be written.
     """
     from studies.report.figures.front import draw_front
-    from studies.report.figures.save import save_figure
+    from studies.report.figures.paper_style import draw_for_paper, save_for_paper
     from studies.report.infos.front import plane_of
     from studies.statistics.document import collect_statistics, write_statistics
 
@@ -77,7 +77,8 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
         write_statistics(run, document)
         if shown.info.n_points:
             plane = plane_of(shown.info, document, run.place)
-            save_figure(draw_front(plane, styles(arm.partition("/")[0] for arm in _arms(document))), run.figures, "front")
+            looks = styles(arm.partition("/")[0] for arm in _arms(document))
+            save_for_paper(draw_for_paper(draw_front, plane, looks), run.figures, "front")
         if page:
             _write_page(run, tables, document, console)
         write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())

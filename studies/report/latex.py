@@ -60,6 +60,8 @@ _ESCAPED: Final = {
 }
 _HYPHEN: Final = re.compile(r"(?<![\w.])-(?=\d)")
 _WIDE: Final = 95  # characters of a row in \footnotesize that a text of two columns has room for
+_FOLDED: Final = 28  # characters from which texts are set in lines of that length
+_PARAGRAPH: Final = r">{\raggedright\arraybackslash}p{13em}"  # of about as many
 _NARROW: Final = 44  # the same of one column
 
 
@@ -91,18 +93,22 @@ def latex_table(table: DataTable, caption: str) -> str:
         caption: plain text.
 
     Returns:
-        Lines, the last with its newline. A wide table spans both columns of the text, a very wide one is made smaller (graphicx).
+        Lines, the last with its newline. Long texts are folded (array), a wide table spans both columns of the page, a very wide one is
+        made smaller (graphicx).
     """
     columns = paper_columns(table)
     head = [column.title for column in columns]
     body = paper_rows(table)
-    width = sum(max(map(len, cells)) + 2 for cells in zip(head, *body, strict=True))
+    longest = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
+    folded = [column.kind == "text" and length > _FOLDED for column, length in zip(columns, longest, strict=True)]
+    width = sum((_FOLDED if fold else length) + 2 for fold, length in zip(folded, longest, strict=True))
     starred = "*" if width > _NARROW else ""
-    alignment = "".join("l" if column.kind == "text" else "r" for column in columns)
+    alignment = "".join(_PARAGRAPH if fold else "l" if column.kind == "text" else "r" for column, fold in zip(columns, folded, strict=True))
     rows = [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule", _row(head), r"\midrule", *map(_row, body), r"\bottomrule", r"\end{tabular}"]
     if width > _WIDE:
         rows = [r"\resizebox{\linewidth}{!}{%", *rows, "}"]
-    comments = ["% \\usepackage{booktabs}" + (", \\usepackage{graphicx}" if width > _WIDE else "")]
+    packages = ["booktabs", *(["array"] if any(folded) else []), *(["graphicx"] if width > _WIDE else [])]
+    comments = [f"% \\usepackage{{{','.join(packages)}}}"]
     if needs_unicode_tex("".join([caption, *head, *(cell for cells in body for cell in cells)])):
         comments.append("% for LuaLaTeX or XeLaTeX and a font that has all of its letters")
     title = rf"\caption{{{escape_latex(caption)}}}"

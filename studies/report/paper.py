@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.resources
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import one_line
-from studies.report.figures.save import save_figure
+from studies.report.figures.paper_style import SINGLE, draw_for_paper, save_for_paper
 from studies.report.latex import latex_figure, latex_table, paper_columns
 from studies.report.markdown import markdown_table
 from studies.report.section import Section
@@ -17,10 +16,7 @@ from studies.report.source import ReportSource
 from studies.report.write import collect_sections
 from studies.run_folder import write_atomically
 
-SINGLE, DOUBLE = 3.4, 7.0  # width in inches of a column of text, and of both
 KINDS: Final = ("png", "svg", "pdf")
-_TALLEST: Final = 9.0  # inches of a page
-_LOWEST: Final = 2.1  # inches that axes, their labels and a title need
 _LONGEST: Final = 60  # rows of a table that can be printed
 
 
@@ -81,40 +77,10 @@ def _add_figure(written: PaperFiles, section: Section, info: Any, source: Report
     except Exception as error:  # a mistake of ours in one is no reason to go without the others
         written.broken[section.key] = one_line(error, limit=120)
         return
-    save_figure(figure, folder, section.key, KINDS, **paper_style())
+    save_for_paper(figure, folder, section.key, KINDS)
     text = latex_figure(section.key, caption_of(section.title, info.caption), wide=figure.get_figwidth() > SINGLE)
     write_atomically(folder / f"{section.key}.tex", text.encode())
     written.figures.append(section.key)
-
-
-def draw_for_paper(draw: Callable[[Any, Any], Any], info: Any, styles: Mapping[str, Any]) -> Any:
-    """The figure in the paper's style and at the paper's width, with no text above 8 pt.
-
-    Returns:
-        A matplotlib Figure, `SINGLE` or `DOUBLE` wide.
-    """
-    import matplotlib as mpl
-    from matplotlib.text import Text
-
-    with mpl.rc_context(paper_style()):
-        figure = draw(info, styles)
-        width, height = figure.get_size_inches()
-        column = SINGLE if width <= (SINGLE + DOUBLE) / 2 else DOUBLE
-        figure.set_size_inches(column, min(_TALLEST, max(_LOWEST, height * column / width)))
-        largest = mpl.rcParams["font.size"]
-        for text in figure.findobj(Text):
-            text.set_fontsize(min(text.get_fontsize(), largest))
-        figure.draw_without_rendering()  # what is laid out while it is drawn is laid out in this style
-    return figure
-
-
-def paper_style() -> dict[str, Any]:
-    """matplotlib's defaults, whatever the user's own settings are, with the paper's style over them."""
-    import matplotlib as mpl
-
-    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if not name.startswith("backend")}
-    path = importlib.resources.files("studies.report.figures") / "paper.mplstyle"
-    return defaults | dict(mpl.rc_params_from_file(str(path), use_default_template=False))
 
 
 def caption_of(title: str, caption: str) -> str:

@@ -139,12 +139,21 @@ def test_a_table_is_booktabs_with_caption_and_label() -> None:
     )
 
 
-@pytest.mark.parametrize(("letters", "environment", "scaled"), [(20, "table", False), (60, "table*", False), (120, "table*", True)])
-def test_wide_tables_take_both_columns_and_very_wide_ones_are_made_smaller(letters: int, environment: str, scaled: bool) -> None:
-    text = latex_table(DataTable("wide", "x", [Column("a", "a")], [{"a": "x" * letters}]), "x")
+@pytest.mark.parametrize(("n_columns", "environment", "scaled"), [(1, "table", False), (3, "table*", False), (5, "table*", True)])
+def test_wide_tables_take_both_columns_and_very_wide_ones_are_made_smaller(n_columns: int, environment: str, scaled: bool) -> None:
+    names = "abcde"[:n_columns]
+    text = latex_table(DataTable("wide", "x", [Column(name, name) for name in names], [dict.fromkeys(names, "x" * 20)]), "x")
     assert rf"\begin{{{environment}}}" in text
     assert rf"\end{{{environment}}}" in text
     assert (r"\resizebox{\linewidth}" in text) == scaled == ("graphicx" in text)
+
+
+def test_long_texts_are_folded_and_numbers_never() -> None:
+    columns = [Column("why", "why"), Column("n", "a title that is longer than numbers", "whole")]
+    text = latex_table(DataTable("long", "x", columns, [{"why": "because " * 20, "n": 3}]), "x")
+    assert text.splitlines()[0] == r"% \usepackage{booktabs,array}"
+    assert r"\begin{tabular}{>{\raggedright\arraybackslash}p{13em}r}" in text
+    assert "resizebox" not in text
 
 
 def test_a_figure_includes_its_pdf_below_its_caption() -> None:
@@ -165,7 +174,7 @@ def test_a_figure_includes_its_pdf_below_its_caption() -> None:
 def test_it_compiles(tmp_path: Path, encoding: str) -> None:
     rows = [{"a": text} for text in HOSTILE if not needs_unicode_tex(text)]
     table = latex_table(DataTable("hostile", "x", [Column("a", "a")], rows), " ".join(row["a"] for row in rows))
-    packages = rf"\usepackage[{encoding}]{{fontenc}}\usepackage{{booktabs,graphicx}}"
+    packages = rf"\usepackage[{encoding}]{{fontenc}}\usepackage{{booktabs,array,graphicx}}"
     (tmp_path / "x.tex").write_text(
         rf"\documentclass{{article}}{packages}\begin{{document}}" + "\n" + table + r"\end{document}", encoding="utf-8"
     )

@@ -13,7 +13,8 @@ from PIL import Image
 
 from studies.report import paper
 from studies.report.data_table import Column, DataTable
-from studies.report.paper import DOUBLE, SINGLE, caption_of, draw_for_paper, summary, write_paper
+from studies.report.figures.paper_style import DOUBLE, SINGLE, draw_for_paper
+from studies.report.paper import caption_of, summary, write_paper
 from studies.report.section import Section
 from studies.report.source import ReportSource
 from studies.report.write import report_source
@@ -181,6 +182,15 @@ def test_the_command_writes_them_and_says_where(tmp_path: Path, monkeypatch: pyt
     assert "budgets" in said
     assert (run.path / "report" / "tables" / "budgets.tex").read_text(encoding="utf-8").count(r"\begin{table*}") == 1
     assert (run.path / "report" / "tables" / "failures.md").is_file()
+
+
+def test_the_front_is_the_same_file_whichever_command_wrote_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(tmp_path, make_events(*TRIALS))
+    assert main(monkeypatch, "front", str(run.path)) == 0
+    before = {kind: (run.figures / f"front.{kind}").read_bytes() for kind in ("png", "svg")}
+    assert main(monkeypatch, "figures", str(run.path)) == 0
+    assert {kind: (run.figures / f"front.{kind}").read_bytes() for kind in before} == before
+    assert (run.figures / "front.pdf").is_file()
 
 
 def test_without_tables_the_way_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
