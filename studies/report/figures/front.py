@@ -64,7 +64,7 @@ def _draw(axis: Any, member: MethodPlane, style: Style) -> None:
             yerr=_lengths([mark.accuracy for mark in marks]),
             fmt=marker,
             color=colour,
-            markersize=8,
+            markersize=6.5,
             markerfacecolor=colour if marks[0].on_front else "none",
             markeredgecolor=colour,
             markeredgewidth=1.4,

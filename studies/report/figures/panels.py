@@ -32,10 +32,15 @@ def condition_panels(conditions: Sequence[str], *, x: str, y: str) -> tuple[Any,
     for index, (axis, condition) in enumerate(zip(axes, conditions, strict=False)):
         plain_axis(axis, f"condition {condition}")
         if index % n_columns == 0:
-            axis.set_ylabel(textwrap.fill(y, _LABEL))
+            axis.set_ylabel(_folded(y))
         if index + n_columns >= len(conditions):
-            axis.set_xlabel(textwrap.fill(x, _LABEL))
+            axis.set_xlabel(_folded(x))
     return figure, axes[: len(conditions)]
+
+
+def _folded(title: str) -> str:
+    """What stands in brackets below the rest, and no line longer than a panel."""
+    return "\n".join(textwrap.fill(line, _LABEL) for line in title.replace(" (", "\n(", 1).splitlines())
 
 
 def plain_axis(axis: Any, title: str) -> None:

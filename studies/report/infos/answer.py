@@ -37,13 +37,18 @@ def collect_answer(source: ReportSource) -> AnswerInfo:
         return AnswerInfo(["No training has ended yet, so there is no answer."])
     if not any(row["state"] == "complete" for row in source.trials):
         return AnswerInfo([_none_finished(source)])
-    if not any(point["n_finished"] for point in document["confirmed"]):
+    if not any(_measured(point) for point in document["confirmed"]):
         return AnswerInfo(_searched(source))
     if not document["comparisons"]:
         return AnswerInfo(_alone(source))
     if not document["budgets"]["equal"]:
         return AnswerInfo(_unequal(source))
     return AnswerInfo(_compared(source))
+
+
+def _measured(point: Numbers) -> bool:
+    """Whether a confirmed setting has a test value of both."""
+    return all(point["metrics"][metric]["mean"] is not None for metric in ("test_accuracy", "test_ece"))
 
 
 def _none_finished(source: ReportSource) -> str:
@@ -94,7 +99,7 @@ def _searched(source: ReportSource) -> list[str]:
 def _alone(source: ReportSource) -> list[str]:
     """Confirmed values without a pair to compare."""
     document = source.document
-    finished = [point for point in document["confirmed"] if point["n_finished"]]
+    finished = [point for point in document["confirmed"] if _measured(point)]
     shown = []
     for condition in dict.fromkeys(point["condition"] for point in finished):
         point = next(point for point in finished if point["condition"] == condition)

@@ -67,6 +67,8 @@ class AttainmentInfo:
     @property
     def caption(self) -> str:
         """How to read lines and bands, and what they rest on."""
+        if not self.conditions:
+            return ""
         members = [surfaces for found in self.conditions.values() for surfaces in found]
         seeds = sorted({surfaces.hypervolume["n"] for surfaces in members})
         n = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"

@@ -199,3 +199,15 @@ def test_a_pair_told_apart_behind_the_best_mean_is_counted_not_claimed(metric: s
     first, _ = sentences(source)
     assert "1 of 3 pairs are distinguishable in" in first
     assert "though none from the best mean" in first
+
+
+def test_an_unfinished_confirm_phase_gives_no_verdict() -> None:
+    spec = make_spec(methods=["cross_entropy", "bsd"], trials=1, confirm={"seeds": 3})
+    roles = "best_accuracy, knee, best_ece"
+    values = {"cross_entropy/none": [(0.70, 0.3), (0.71, 0.31), (0.72, 0.32)], "bsd/none": [(0.90, 0.1)]}
+    trials = [(arm, 0, 0.75, 0.1) for arm in values]
+    first, second = sentences(confirmed_source(trials, {(arm, 0): (roles, found) for arm, found in values.items()}, spec))
+    assert "the confirm phase is unfinished: 4 of 6 trainings ended" in first
+    assert "1 to 3 fresh seeds" in second
+    for word in ("more accurate", "better calibrated"):
+        assert word not in first + second

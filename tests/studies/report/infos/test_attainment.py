@@ -66,6 +66,7 @@ def test_a_failed_seed_counts_and_reaches_nothing() -> None:
 def test_what_is_not_there_is_explained() -> None:
     asked = collect_attainment(make_source(make_events(*TRIALS), SPEC))
     assert asked.missing == "Attainment surfaces need trainings with fresh seeds on test images; none has ended yet."
+    assert asked.caption == ""
     unasked = collect_attainment(make_source([], make_spec()))
     assert unasked.missing is not None
     assert "`confirm: none`" in unasked.missing
