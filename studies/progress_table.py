@@ -48,7 +48,7 @@ class ProgressTable:
 
     def _head(self, width: int) -> Table:
         progress = self._progress
-        left = progress.seconds_left()
+        left = progress.seconds_left() if progress.finished < progress.total else None
         clock = f"{amount(progress.finished)}/{progress.total}  {duration(time.monotonic() - progress.started)}"
         clock += f"  {duration(left)} left" if left is not None else "  starting" if not progress.finished else ""
         head = Table.grid(expand=True, padding=(0, 1))

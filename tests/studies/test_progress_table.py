@@ -97,6 +97,16 @@ def test_epochs_of_the_past_do_not_count_for_the_pace() -> None:
     assert "1:00  starting" in draw(progress)[0]
 
 
+def test_when_all_is_trained_no_time_is_left_to_be_told() -> None:
+    progress = StudyProgress("mine", {"bsd/none": 1}, epochs=3, slots=1)
+    progress.begin("t", "bsd/none", 0)
+    for epoch in range(1, 4):
+        progress.epoch("t", make_epoch(epoch))
+    assert "left" in draw(progress)[0]
+    progress.end("t", "bsd/none", (0.9, 0.1))
+    assert "left" not in draw(progress)[0]
+
+
 @pytest.mark.parametrize(("n_arms", "n_running"), [(8, 32), (72, 32), (2, 1)])
 def test_on_a_screen_there_is_one_view_with_the_notes_above_it_in_order(n_arms: int, n_running: int) -> None:
     pyte = pytest.importorskip("pyte")
@@ -109,7 +119,7 @@ def test_on_a_screen_there_is_one_view_with_the_notes_above_it_in_order(n_arms: 
     view = LiveView(progress, console)
     view._live.auto_refresh = False  # by hand, so that every state is looked at
     view.start()
-    for index in range(40):
+    for index in range(25):
         view.note(f"note {index}")
         progress.running.pop(f"trial-{index}", None)
         progress.begin(f"trial-{index + n_running}", f"bsd/symmetric_40{index % n_arms}", index + n_running)
@@ -128,4 +138,4 @@ def test_on_a_screen_there_is_one_view_with_the_notes_above_it_in_order(n_arms: 
     left = [line.rstrip() for line in screen.display if line.strip()]
     assert all(line.startswith("note ") for line in left)
     scrolled = ["".join(line[column].data for column in range(80)).rstrip() for line in screen.history.top]
-    assert scrolled + left == [f"note {number}" for number in range(40)]
+    assert scrolled + left == [f"note {number}" for number in range(25)]

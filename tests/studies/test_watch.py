@@ -17,7 +17,7 @@ from rich.console import Console
 from bsd_core.errors import StorageError
 from studies.ledger import Event, as_line
 from studies.ledger_tail import LedgerTail
-from studies.run_folder import RunFolder
+from studies.run_folder import RunFolder, create_run, find_run, results_root
 from studies.watch import Follower, watch_run
 from tests.studies._command_line import main
 from tests.studies._dummies import (
@@ -32,6 +32,7 @@ from tests.studies._dummies import (
     make_suggest,
     write_ledger,
 )
+from tests.studies._s3 import Store
 
 ALL = [("cross_entropy/none", 0, 0.7, 0.2), ("cross_entropy/none", 1, 0.8, 0.1), ("bsd/none", 0, 0.9, 0.1), ("bsd/none", 1, 0.8, 0.05)]
 
@@ -186,6 +187,27 @@ def test_of_a_run_at_which_nobody_works_it_is_said_how_it_ended(
     assert ended == code
     assert len(lines) == 1
     assert lines[0].startswith(words)
+
+
+def test_a_run_in_an_object_store_is_followed_by_its_lease(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run = create_run(results_root(store.uri("watched")), "mine", make_spec())
+    told: list[tuple[int, list[str]]] = []
+    with run.lock():
+        ledger = run.open_ledger()
+        for event in make_events(*ALL):
+            ledger.append(event, sync=event["event"] == "end")
+        ledger.close()
+        run.push()
+        watcher = threading.Thread(target=lambda: told.append(watch(find_run(results_root(store.uri("watched")), "mine"))))
+        watcher.start()
+        time.sleep(1)
+        assert watcher.is_alive()
+    watcher.join(20)
+    ((code, lines),) = told
+    assert (code, lines[0]) == (0, "mine: 4 trials, 1 at once")
+    assert lines[-1].startswith("The run is finished: 4 of 4 trials.")
+    assert "s3://" in lines[-1]
 
 
 def test_ctrl_c_ends_watching_and_not_the_run(tmp_path: Path) -> None:
