@@ -66,7 +66,7 @@ class PlaneInfo:
         if self.front is None:
             return ""
         images = f"{self.front.n_val} validation images with {self.front.validation_labels} labels"
-        lines = [f"Faint: {self.front.n_points} finished trials of the search, one training each, by {images}; steps: each method's front."]
+        lines = [f"Faint: {_counted(self.front.n_points)} of the search, one training each, by {images}; steps: each method's front."]
         if "corrupted" in "".join(self.objectives) and self.front.n_shifted:
             lines.append(f"On corrupted images: means over {self.front.n_corruptions} corrupted copies of {self.front.n_shifted} of them.")
         lines += self._of_marks()
@@ -78,7 +78,7 @@ class PlaneInfo:
         if not self.comparable:
             lines.append("Budgets of the searches are unequal: methods are not comparable.")
         if self.front.n_failed:
-            lines.append(f"{self.front.n_failed} trials failed and are not shown.")
+            lines.append(f"Not shown: {_counted(self.front.n_failed, 'failed')}.")
         return "\n".join(lines)
 
     def _of_marks(self) -> list[str]:
@@ -176,6 +176,10 @@ def _with_interval(name: str, title: str) -> tuple[Column, Column, Column]:
         Column(low, f"{title}, lower end", "percent"),
         Column(high, f"{title}, upper end", "percent"),
     )
+
+
+def _counted(n: int, how: str = "finished") -> str:
+    return f"{n} {how} trial{'' if n == 1 else 's'}"
 
 
 def collect_plane(source: ReportSource) -> PlaneInfo:

@@ -40,7 +40,7 @@ class OperatingPointsInfo:
         """Where no trial has finished."""
         if any(row["trial_id"] is not None for row in self.rows):
             return None
-        return "Nothing can be recommended: no trial fits. " + "; ".join(dict.fromkeys(str(row["reason"]) for row in self.rows)) + "."
+        return "Nothing can be recommended: " + "; ".join(dict.fromkeys(str(row["reason"]) for row in self.rows)) + "."
 
     @property
     def caption(self) -> str:

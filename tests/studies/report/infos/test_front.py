@@ -65,7 +65,7 @@ def test_the_caption_states_what_everything_rests_on() -> None:
         "100 test images with true labels",
         "2 to 3 fresh seeds",
         "95 % intervals (Student's t)",
-        "1 trials failed",
+        "Not shown: 1 failed trial.",
         "1 of these trainings failed",
     ):
         assert text in caption
