@@ -33,6 +33,7 @@
     const figure = structuredClone(charts[key][name]);
     const label = document.querySelector(`[data-for="${key}"]`);
     if (label) label.textContent = `condition ${name}`;
+    place.style.height = `${figure.layout.height}px`;  // or a resize would let it collapse
     return Plotly.react(place, figure.data, themed(figure.layout), config).then(() => {
       if (place.dataset.clicks) return;
       place.dataset.clicks = "yes";
