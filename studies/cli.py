@@ -1,6 +1,7 @@
 """`python -m studies`: the commands, from the list of studies to reports, and how they end.
 
-Exit codes: 0 done, 1 the run failed (or its numbers differ, or a watched one is unfinished), 2 the input is wrong, 130 interrupted and 143 terminated (both resumable).
+Exit codes: 0 done, 1 the run failed (or its numbers differ, or a watched one is unfinished), 2 the input is wrong, 130 interrupted and 143
+terminated (both resumable).
 """
 
 from __future__ import annotations
