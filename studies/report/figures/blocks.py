@@ -46,7 +46,10 @@ def label_axes(panels: Sequence[Any], *, columns: int, x: str, y: str) -> None:
 
 
 def lengths(values: Sequence[float], lows: Sequence[float | None], highs: Sequence[float | None]) -> list[list[float]]:
-    """From values down and up to the ends of their intervals, as matplotlib's error bars have it; 0 where there is none."""
-    down = [0.0 if low is None else value - low for value, low in zip(values, lows, strict=True)]
-    up = [0.0 if high is None else high - value for value, high in zip(values, highs, strict=True)]
+    """From values down and up to the ends of their intervals, as matplotlib's error bars have it; 0 where there is none.
+
+    Wilson's interval of a share of 1 ends at 1 but for rounding, and matplotlib refuses a bar of -1e-16.
+    """
+    down = [0.0 if low is None else max(0.0, value - low) for value, low in zip(values, lows, strict=True)]
+    up = [0.0 if high is None else max(0.0, high - value) for value, high in zip(values, highs, strict=True)]
     return [down, up]
