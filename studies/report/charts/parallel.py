@@ -27,11 +27,11 @@ def parallel_charts(info: ParallelInfo, styles: Styles) -> list[Chart]:
 
 def _variant(method: MethodLines, condition: str, styles: Styles) -> dict[str, Any]:
     own = [line for line in method.lines if line.condition == condition]
-    style, name = styles[method.method], html.escape(method.method)
+    style = styles[method.method]
     groups = (
-        (f"{name}: other trials", [line for line in own if not line.on_front], {"line": {"color": _GREY, "width": 1}, "mode": "lines"}),
+        ("other trials", [line for line in own if not line.on_front], {"line": {"color": _GREY, "width": 1}, "mode": "lines"}),
         (
-            f"{name}: front",
+            "front",
             [line for line in own if line.on_front],
             {
                 "line": {"color": style.colour, "width": 2.5},
@@ -54,7 +54,7 @@ def _variant(method: MethodLines, condition: str, styles: Styles) -> dict[str, A
                 "zeroline": False,
             },
             yaxis={"visible": False, "range": [-0.12, 1.12]},
-            legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
+            legend={"title": {"text": f"{html.escape(method.method)} "}, "orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
             annotations=[
                 {"x": place, "y": at, "text": html.escape(text), "showarrow": False, "yshift": _shift(at), "font": {"size": 11}}
                 for place, axis in zip(places, method.axes, strict=True)

@@ -37,7 +37,7 @@ def draw_features(info: FeaturesInfo, styles: Styles) -> Any:
             colour = class_colour(number)
             axis.scatter(one.places[own, 0], one.places[own, 1], s=1.5, color=colour, linewidths=0, label=label, rasterized=True)
         axis.set_aspect("equal", adjustable="datalim")
-        axis.set_title(f"{one.method}\n{one.condition}\n{one.quality}", fontsize=6, loc="left", parse_math=False)
+        axis.set_title("\n".join([one.method, one.condition, ", ".join(one.quality)]), fontsize=6, loc="left", parse_math=False)
     shared_legend(figure)
     for legend in figure.legends:
         for handle in legend.findobj(PathCollection):

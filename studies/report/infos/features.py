@@ -47,10 +47,10 @@ class FeatureMap:
     places: npt.NDArray[np.float32]
 
     @property
-    def quality(self) -> str:
-        """Recall@1 and intra-class variation in a few words."""
-        recall = "" if self.recall_at_1 is None else f"Recall@1 {100 * self.recall_at_1:.1f} %, "
-        return f"{recall}variation {self.intra_class_variation:.3f}"
+    def quality(self) -> list[str]:
+        """Recall@1 and intra-class variation, each in a few words."""
+        recall = [] if self.recall_at_1 is None else [f"Recall@1 {100 * self.recall_at_1:.1f} %"]
+        return [*recall, f"variation {self.intra_class_variation:.3f}"]
 
 
 @dataclass(frozen=True, eq=False)

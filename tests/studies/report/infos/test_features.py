@@ -131,11 +131,11 @@ def test_a_panel_a_method_and_a_trace_a_class(tmp_path: Path) -> None:
     source = stored_source(tmp_path)
     (chart,) = features_charts(collect_features(source), source.styles)
     drawing = chart.variants["none"]
-    assert [(trace["xaxis"], trace["name"]) for trace in drawing["data"]] == [(x, f"class {c}") for x in ("x", "x2") for c in range(3)]
+    assert [(trace["xaxis"], trace["name"]) for trace in drawing["data"]] == [(x, str(c)) for x in ("x", "x2") for c in range(3)]
     assert len({trace["marker"]["color"] for trace in drawing["data"]}) == 3
     assert [trace["showlegend"] for trace in drawing["data"]] == [True] * 3 + [False] * 3
     titles = [title["text"] for title in drawing["layout"]["annotations"]]
-    assert titles[1].startswith("bsd: Recall@1 100.0 %, variation 0.0")
+    assert titles[1].startswith("bsd<br>Recall@1 100.0 %<br>variation 0.0")
     assert "matches" not in str(drawing["layout"])
     go.Figure(drawing)
 

@@ -78,7 +78,8 @@ def test_lines_end_in_gaps_and_the_front_lies_on_top() -> None:
     source = searched_source((0.01, 1e-5, 0.8, 0.2), (0.1, 5e-3, 0.9, 0.1), (0.2, 1e-4, 0.85, 0.15))
     (chart,) = parallel_charts(collect_parallel(source), source.styles)
     others, front = chart.variants["none"]["data"]
-    assert (others["name"], front["name"]) == ("cross_entropy: other trials", "cross_entropy: front")
+    assert (others["name"], front["name"]) == ("other trials", "front")
+    assert chart.variants["none"]["layout"]["legend"]["title"]["text"] == "cross_entropy "
     assert others["x"] == [0, 1, 2, 3, None, 0, 1, 2, 3, None]
     assert front["y"][2:] == [1.0, 1.0, None]
     assert others["hovertext"][2] == "cross_entropy-none-0000<br>accuracy, %: 80.0 %"
