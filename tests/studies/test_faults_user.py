@@ -119,7 +119,7 @@ def test_a_study_interrupted_at_any_moment_says_how_to_go_on_and_goes_on(tmp_pat
         said, _, command = last.partition(": ")
         assert said == "Interrupted; finished trials are kept. Finish the run with"
         python, dash_m, studies, *rest = shlex.split(command)
-        assert (Path(python), dash_m, studies) == (Path(sys.executable), "-m", "studies")
+        assert (Path(python).absolute(), dash_m, studies) == (Path(sys.executable), "-m", "studies")
         arguments = tuple(rest)
     code, screen = Driver(arguments).finish()
     assert code == 0, screen
