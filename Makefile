@@ -22,12 +22,12 @@ READY := $(VENV)/.ready
 	evidence clean
 
 help: ## list the targets
-	@echo "make study STUDY=label_noise      run a study, print its front, write tables and figures"
+	@echo "make study STUDY=label_noise      run a study, print its front, write tables and the page"
 	@echo '    SET="key=value ..."           override fields, e.g. SET="dataset=cifar10 model=resnet20 trials=32"'
 	@echo "    RESULTS=folder                where results go (default: results), or s3://bucket/folder"
 	@echo "make resume STUDY=name            finish a run that was interrupted"
 	@echo "make front STUDY=name             print and draw the front of the newest run"
-	@echo "make report STUDY=name            print every statistic of the newest run"
+	@echo "make report STUDY=name            write the page and print every statistic of the newest run"
 	@echo "make figures STUDY=name           figures and tables for a paper: PNG, SVG, PDF, LaTeX, Markdown"
 	@echo "make export STUDY=name OUT=path   the tables as CSV files in a folder (TO=duckdb: as one database file)"
 	@echo "make dashboard STUDY=name         the searches in optuna-dashboard, for this machine alone (PORT=8080)"
