@@ -1,7 +1,7 @@
 """`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
 
-`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`, `halving`, `driver`, `tables`)
-runs one of them; `driver=500` and `tables=500` are of 500 trials in place of 5,000.
+`python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`, `halving`, `driver`, `tables`,
+`report`) runs one of them; `driver=500` and `tables=500` are of 500 trials in place of 5,000.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.benchmarks import (
     bench_halving,
     bench_memory,
     bench_reference,
+    bench_report,
     bench_step,
     bench_study,
     bench_tables,
@@ -118,6 +119,13 @@ def _tables(console: Console, trials: int = 5000) -> None:
     console.print()
 
 
+def _report(console: Console, trials: int = 500) -> None:
+    result = bench_report.run(trials=trials)
+    console.print(f"(k) report of {result.n_searched} trials and {result.n_confirming} confirming trainings, n = 1", highlight=False)
+    seconds = f"{result.first_seconds:.1f} s with maps of features to be made, {result.again_seconds:.1f} s with these kept"
+    console.print(f"    {seconds}; page {result.page_bytes / 1e6:.1f} MB\n", highlight=False)
+
+
 def main() -> None:
     """Run what the arguments name, or everything."""
     console = Console(width=110)
@@ -135,6 +143,7 @@ def main() -> None:
         "halving": _halving,
         "driver": _driver,
         "tables": _tables,
+        "report": _report,
     }
     for argument in sys.argv[1:] or parts:
         name, _, trials = argument.partition("=")

@@ -70,7 +70,7 @@ def run(*, trials: int = 5000, corruptions: int = 0) -> TableCost:
         for event in large_events(spec, corruptions=corruptions):
             ledger.append(event)
         ledger.close()
-        n_trials, n_bins, build, write, before, peak = map(float, _python(run_folder, "-c", _BUILD, str(run_folder.path)).split())
+        n_trials, n_bins, build, write, before, peak = map(float, run_python(run_folder.path, "-c", _BUILD, str(run_folder.path)).split())
         return TableCost(
             n_trials=int(n_trials),
             n_bins=int(n_bins),
@@ -86,13 +86,14 @@ def run(*, trials: int = 5000, corruptions: int = 0) -> TableCost:
 
 def _front_seconds(run_folder: RunFolder) -> float:
     started = time.perf_counter()
-    _python(run_folder, "-m", "studies", "front", str(run_folder.path))
+    run_python(run_folder.path, "-m", "studies", "front", str(run_folder.path))
     return time.perf_counter() - started
 
 
-def _python(run_folder: RunFolder, *arguments: str) -> str:
+def run_python(folder: Path, *arguments: str) -> str:
+    """What a Python process prints that works in `folder` with this project's code."""
     root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=run_folder.path, env=os.environ | {"PYTHONPATH": root}
+        [sys.executable, *arguments], capture_output=True, text=True, check=True, cwd=folder, env=os.environ | {"PYTHONPATH": root}
     )
     return done.stdout
