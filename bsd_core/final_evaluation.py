@@ -15,10 +15,8 @@ from bsd_core.errors import ConfigError
 from bsd_core.evaluate import EvaluationPlan, Row, evaluate, predict, summarise
 from bsd_core.metrics.calibration import fit_temperature
 from bsd_core.robustness.choice import chosen_names
-from bsd_core.robustness.corruptions import CORRUPTIONS
-from bsd_core.robustness.corruptions.severities import MAIN
+from bsd_core.robustness.names import CORRUPTIONS, MAIN, MAIN_PERTURBATIONS, PERTURBATIONS
 from bsd_core.robustness.official import OfficialCorruptions, official_folder
-from bsd_core.robustness.perturbations import MAIN_PERTURBATIONS, PERTURBATIONS
 from bsd_core.train import Trainer
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, field_validator, model_validator
 
+from bsd_core.data.noise_kinds import HUMAN_SETS, NOISE_KINDS
 from bsd_core.errors import ConfigError, unknown_name
 from studies.field_types import Text
 from studies.recipe import Strict
@@ -52,8 +53,6 @@ class Condition(Strict):
     @property
     def exact(self) -> bool:
         """Whether the number of wrong labels is exactly round(rate * N), not random or a file's."""
-        from bsd_core.data.label_noise import NOISE_KINDS
-
         return self.kind != "saved" and NOISE_KINDS[self.kind].exact
 
     @model_validator(mode="before")
@@ -81,8 +80,6 @@ class Condition(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Condition:
-        from bsd_core.data.label_noise import NOISE_KINDS
-
         if self.kind not in NOISE_KINDS and self.kind != "saved":
             raise unknown_name("condition", self.kind, [*NOISE_KINDS, "saved"])
         if self.kind in _FROM_FILES:
@@ -105,8 +102,6 @@ class Condition(Strict):
         return self
 
     def _check_human(self) -> None:
-        from bsd_core.data.label_noise import HUMAN_SETS
-
         if self.labels is None:
             raise ConfigError(f"Condition 'human' needs which labels, e.g. human:worse; there are {', '.join(HUMAN_SETS)}.")
         if self.labels not in HUMAN_SETS:

@@ -31,7 +31,7 @@ def run_journal(run: RunFolder) -> JournalInMemory:
     if run.ledger.is_file():
         from studies.search import StudySearch, search_journal
 
-        search = StudySearch(run.spec(), slots=1)
+        search = StudySearch(run.checked_spec(), slots=1)
         if not search.replay(LedgerReader(run.ledger, without=MEASURED)):
             raise DataError(f"No trial of {run.place} has ended, so there is nothing to see yet.")
         return search_journal(search)

@@ -80,7 +80,7 @@ def retrain(run: RunFolder, name: str, console: Console, *, save: Path | None = 
     """
     if not run.ledger.exists() and (run.tables / "trials.parquet").exists():
         raise DataError(f"{run.place} has no ledger.jsonl, which knows the settings of its trials to the last bit.")
-    spec, events = run.spec(), read_ledger(run.ledger).events
+    spec, events = run.checked_spec(), read_ledger(run.ledger).events
     if not any(event["event"] == "end" for event in events):
         raise no_trial_ended(run)
     names = find_trials(run, spec, events, name)

@@ -79,7 +79,7 @@ def resume_study(run: RunFolder) -> int:
     Raises:
         BSDError: the run is at work elsewhere, or its data are no longer the same.
     """
-    spec = run.spec()
+    spec = run.checked_spec()
     with termination_as_interrupt(lambda: _last_words(run)) as termination:
         try:
             with run.lock():

@@ -119,15 +119,26 @@ class RunFolder:
         return self.path / "ray"
 
     def spec(self) -> StudySpec:
-        """The resolved study of this run.
+        """The resolved study of this run, to be read: without torch, for which settings in `fixed` are not held against their methods.
 
         Raises:
             ConfigError: the run's study.yaml is missing or broken.
         """
+        return self._spec(recorded=True)
+
+    def checked_spec(self) -> StudySpec:
+        """The same, checked in full as a new study is: to train by, or to compute numbers anew.
+
+        Raises:
+            ConfigError: as for `spec`, or a method does not take its settings.
+        """
+        return self._spec(recorded=False)
+
+    def _spec(self, *, recorded: bool) -> StudySpec:
         document = self.document()
         if isinstance(document, dict):  # a run from before there was a confirm phase does not get one when it is resumed
             document.setdefault("confirm", "none")
-        return check_spec(document, where=str(self._study_file))
+        return check_spec(document, where=str(self._study_file), recorded=recorded)
 
     def document(self) -> Any:
         """What study.yaml holds, as it was written.

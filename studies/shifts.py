@@ -9,22 +9,18 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.choice import chosen_names
+from bsd_core.robustness.names import CORRUPTIONS, MAIN, MAIN_PERTURBATIONS, PERTURBATIONS
 from studies.field_types import Text, listed, unique
 from studies.recipe import Count, Strict
 
 
 def corruption_names(names: list[str]) -> list[str]:
     """The corruptions that a list of names, `main`, `all` or `none` means."""
-    from bsd_core.robustness.corruptions import CORRUPTIONS
-    from bsd_core.robustness.corruptions.severities import MAIN
-
     return chosen_names("corruption", names, {"all": CORRUPTIONS, "main": MAIN})
 
 
 def perturbation_names(names: list[str]) -> list[str]:
     """The perturbations that a list of names, `main`, `all` or `none` means."""
-    from bsd_core.robustness.perturbations import MAIN_PERTURBATIONS, PERTURBATIONS
-
     return chosen_names("perturbation", names, {"all": PERTURBATIONS, "main": MAIN_PERTURBATIONS})
 
 

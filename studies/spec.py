@@ -15,11 +15,15 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from bsd_core.config import AugmentConfig
+from bsd_core.data.source_names import check_name
 from bsd_core.errors import ConfigError, unknown_name
+from bsd_core.network_names import WIDTHS, check_width
 from search_spaces import SEARCH_SPACES, SHARED
 from studies.condition import Condition
 from studies.confirm_fields import Confirm, none_means_null
@@ -30,6 +34,9 @@ from studies.shifts import Evaluate
 from studies.stopping_fields import Stopping
 
 SEARCH_VARIANTS: Final = ("full", "method_only", "published")
+# Context of a validation: the study of a run, to be read. It was checked when the run began; what torch must be loaded for is not checked
+# again, and that is whether the methods have, and take, the settings in `fixed`.
+RECORDED: Final = {"recorded": True}
 
 
 class Augment(Strict):
@@ -49,8 +56,6 @@ class Augment(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> Augment:
-        from bsd_core.config import AugmentConfig
-
         AugmentConfig(**self.model_dump())
         return self
 
@@ -213,24 +218,18 @@ class StudySpec(RecipeFields):
     @field_validator("model")
     @classmethod
     def _known_model(cls, name: str) -> str:
-        from bsd_core.models import MODELS
-
-        if name not in MODELS:
-            raise unknown_name("model", name, MODELS)
+        if name not in WIDTHS:
+            raise unknown_name("model", name, WIDTHS)
         return name
 
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, name: str) -> str:
-        from bsd_core.data.sources import check_name
-
         check_name(name)
         return name
 
     @model_validator(mode="after")
-    def _check(self) -> StudySpec:
-        from bsd_core.models import check_width
-
+    def _check(self, info: ValidationInfo) -> StudySpec:
         self.train_config()
         check_width(self.model, self.width)
         if 0 < self.gpus_per_trial < 0.01:
@@ -242,7 +241,7 @@ class StudySpec(RecipeFields):
         shown = [*self.evaluate.corruptions, *(self.confirm.corruptions if self.confirm else [])]
         if self.evaluate.frost_folder is not None and "frost" not in shown:
             raise ConfigError("`frost_folder` is for the corruption frost, which no `corruptions` name.")
-        self._check_fixed()
+        self._check_fixed(recorded=info.context is RECORDED)
         self._check_search_also()
         return self
 
@@ -259,24 +258,39 @@ class StudySpec(RecipeFields):
                 if name in self.fixed.get(method, {}):
                     raise ConfigError(f"`search_also.{method}` searches {name}, but `fixed.{method}` fixes it.")
 
-    def _check_fixed(self) -> None:
-        from bsd_core.methods import get_method, method_config
-
+    def _check_fixed(self, *, recorded: bool) -> None:
         for owner, settings in self.fixed.items():
             if owner != "shared" and owner not in self.methods:
                 raise unknown_name("method in `fixed`", owner, [*self.methods, "shared"])
-            own_names = set() if owner == "shared" else {field.name for field in dataclasses.fields(get_method(owner).Config)}
-            known = {*SHARED, *own_names}
-            for name in settings:
-                if name not in known:
-                    raise unknown_name(f"setting in `fixed.{owner}`", name, known)
+            own = {name: value for name, value in settings.items() if name not in SHARED}
+            if not recorded or owner == "shared":
+                _check_names(owner, own)
             try:
                 shared = {name: value for name, value in settings.items() if name in SHARED}
                 for name, value in shared.items():
                     if isinstance(value, str):
                         raise ConfigError(f"{name} must be a number, but got {value!r}.")
                 self.train_config(**shared)
-                if owner != "shared":
-                    method_config(owner, {name: value for name, value in settings.items() if name not in SHARED})
+                if not recorded and owner != "shared":
+                    _check_values(owner, own)
             except ConfigError as error:
                 raise ConfigError(f"fixed.{owner}: {error}") from None
+
+
+def _check_names(owner: str, settings: dict[str, Any]) -> None:
+    """Refuse a name of none of the settings of a method, or of `shared`."""
+    if owner == "shared":
+        known = {*SHARED}
+    else:
+        from bsd_core.methods import get_method  # which needs torch
+
+        known = {*SHARED, *(field.name for field in dataclasses.fields(get_method(owner).Config))}
+    for name in settings:
+        if name not in known:
+            raise unknown_name(f"setting in `fixed.{owner}`", name, known)
+
+
+def _check_values(method: str, settings: dict[str, Any]) -> None:
+    from bsd_core.methods import method_config
+
+    method_config(method, settings)

@@ -142,7 +142,7 @@ def _remote_status(study: str, folder: RemoteFolder) -> RunStatus:
         document = parse_yaml(text.decode(errors="replace"), where="study.yaml")
         if isinstance(document, dict):
             document.setdefault("confirm", "none")
-        spec = check_spec(document, where="study.yaml")
+        spec = check_spec(document, where="study.yaml", recorded=True)
         progress = RunState(spec)
         for event in LedgerReader.of_lines(join_parts(folder / "ledger").content.splitlines(keepends=True), without=MEASURED):
             progress.take(event)

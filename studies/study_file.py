@@ -15,7 +15,7 @@ from studies.condition import Condition
 from studies.confirm_fields import Confirm
 from studies.recipe import RecipeFields
 from studies.shifts import Evaluate
-from studies.spec import Augment, StudySpec
+from studies.spec import RECORDED, Augment, StudySpec
 from studies.stopping_fields import Stopping
 from studies.yaml_strict import parse_yaml, read_yaml
 
@@ -67,10 +67,19 @@ def load_spec(path: Path, overrides: list[str]) -> StudySpec:
     return check_spec(document, where=f"{where} with your overrides" if overrides else where)
 
 
-def check_spec(document: dict[str, Any], *, where: str) -> StudySpec:
-    """A study from parsed YAML; errors name `where`."""
+def check_spec(document: dict[str, Any], *, where: str, recorded: bool = False) -> StudySpec:
+    """A study from parsed YAML.
+
+    Args:
+        document: what the file holds.
+        where: what errors name.
+        recorded: it is that of a run, only to be read: without torch, settings in `fixed` are not held against their methods.
+
+    Raises:
+        ConfigError: anything wrong with it, in one line.
+    """
     try:
-        return StudySpec.model_validate(document)
+        return StudySpec.model_validate(document, context=RECORDED if recorded else None)
     except ValidationError as error:
         raise ConfigError(printable(f"{where}: {_first_problem(error)}")) from None
 

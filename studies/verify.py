@@ -64,7 +64,7 @@ def verify_run(run: RunFolder, console: Console) -> int:
 
 
 def _verify(run: RunFolder, console: Console, tell: Callable[[str], None]) -> int:
-    spec, tables = run.spec(), read_tables(run)
+    spec, tables = run.checked_spec(), read_tables(run)
     checks: list[Callable[[], str]] = [
         lambda: _files(run, spec, tables),
         lambda: _against_ledger(run, tables),

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ast
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.studies._dummies import make_run, make_tables
+from tests.studies._played_runs import play_run
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("bsd_core", "search_spaces", "studies")
@@ -109,7 +113,6 @@ def test_report_code_imports_neither_ray_nor_torch_nor_the_search(file: str) -> 
 
 def test_reports_and_loading_a_run_need_neither_ray_nor_torch(tmp_path: Path) -> None:
     from studies.tables import write_tables
-    from tests.studies._dummies import make_run, make_tables
 
     run = make_run(tmp_path)
     write_tables(run, make_tables(("bsd/none", 0, 0.9, 0.1)), {})
@@ -120,6 +123,73 @@ def test_reports_and_loading_a_run_need_neither_ray_nor_torch(tmp_path: Path) ->
     assert {"moocore", "pyarrow"} <= imported
     assert imported.isdisjoint({"ray", "torch", "torchvision"})
     assert loaded.isdisjoint({"ray", "torch", "torchvision"})
+
+
+COMMANDS_WITHOUT_TORCH = """
+import contextlib, io, json, sys
+
+class Wall:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"ray", "torch", "torchvision"}:
+            raise RuntimeError(f"imports {name}")
+
+sys.meta_path.insert(0, Wall())
+from studies import cli
+
+codes = {}
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["studies", *arguments]
+    errors = io.StringIO()
+    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(errors):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            codes[" ".join(arguments[:2])] = [ended.code, errors.getvalue()]
+    if arguments[0] == "status":
+        codes["listed"] = printed.getvalue()
+print(json.dumps(codes))
+"""
+
+
+def test_commands_that_show_a_run_work_where_neither_ray_nor_torch_can_be_imported(tmp_path: Path) -> None:
+    """Whatever its study names: networks, noise, corruptions, settings of methods."""
+    shown = {"corruptions": ["contrast"], "severities": [3]}
+    run = play_run(
+        tmp_path,
+        methods=["bsd"],
+        conditions=["symmetric:0.4"],
+        evaluate={**shown, "perturbations": ["tilt"], "images": 20},
+        confirm={"seeds": 2, "at_most": 1, "operating_points": False, **shown},
+        fixed={"bsd": {"temperature": 1.0}, "shared": {"weight_decay": 0.001}},
+        trials=1,
+        epochs=1,
+    )
+    other = tmp_path / run.study / "20250101T000000Z-abcdef"
+    shutil.copytree(run.path, other)
+    shutil.rmtree(other / "tables")  # which are then made again from the ledger
+    shutil.rmtree(run.path / "report", ignore_errors=True)
+    path = str(run.path)
+    commands = [
+        ["front", path],
+        ["front", str(other)],
+        ["report", path],
+        ["figures", path],
+        ["status", "--results", str(tmp_path)],
+        ["watch", path],
+        ["compare", path, str(other)],
+        ["export", path, "--to", "csv", "--out", str(tmp_path / "csv")],
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS_WITHOUT_TORCH, json.dumps(commands)], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    answers = json.loads(done.stdout)
+    listed = answers.pop("listed")
+    assert "unreadable" not in listed
+    assert listed.count("mine") == 2
+    assert {name: errors for name, (code, errors) in answers.items() if code} == {}
+    assert set(answers) == {" ".join(command[:2]) for command in commands}
+    assert run.page.is_file()
+    assert list(run.page.parent.rglob("*.pdf")) != []
 
 
 def test_training_needs_no_study_engine_and_a_trial_needs_no_ray() -> None:

@@ -11,13 +11,14 @@ from typing import Final
 import torch
 from torch import nn
 
-from bsd_core.errors import ConfigError, require, unknown_name
+from bsd_core.errors import require, unknown_name
 from bsd_core.models.base import SMALL_IMAGE, Network, Plan, Stem
 from bsd_core.models.cifar_resnet import CifarResNet
 from bsd_core.models.preact_resnet import PreActResNet18
 from bsd_core.models.pretrained import load_pretrained
 from bsd_core.models.torchvision_networks import densenet121, resnext101, torchvision_resnet, vit_b_16
 from bsd_core.models.wide_resnet import WideResNet
+from bsd_core.network_names import WIDTHS, check_width
 
 __all__ = ["MODELS", "STEMS", "Architecture", "Network", "build_model", "check_width", "n_parameters"]
 
@@ -34,23 +35,24 @@ class Architecture:
     """
 
     build: Callable[[Plan], Network]
-    width: int | None = None
+    width: int | None
 
 
-MODELS: Final[dict[str, Architecture]] = {
-    "densenet121": Architecture(densenet121),
-    "preact_resnet18": Architecture(PreActResNet18, width=64),
-    "resnet101": Architecture(torchvision_resnet("resnet101")),
-    "resnet18": Architecture(torchvision_resnet("resnet18")),
-    "resnet20": Architecture(partial(CifarResNet, depth=20), width=16),
-    "resnet34": Architecture(torchvision_resnet("resnet34")),
-    "resnet50": Architecture(torchvision_resnet("resnet50")),
-    "resnet56": Architecture(partial(CifarResNet, depth=56), width=16),
-    "resnet8": Architecture(partial(CifarResNet, depth=8), width=16),
-    "resnext101_32x4d": Architecture(resnext101),
-    "vit_b_16": Architecture(vit_b_16),
-    "wide_resnet": Architecture(WideResNet, width=10),
+_BUILDERS: Final[dict[str, Callable[[Plan], Network]]] = {
+    "densenet121": densenet121,
+    "preact_resnet18": PreActResNet18,
+    "resnet101": torchvision_resnet("resnet101"),
+    "resnet18": torchvision_resnet("resnet18"),
+    "resnet20": partial(CifarResNet, depth=20),
+    "resnet34": torchvision_resnet("resnet34"),
+    "resnet50": torchvision_resnet("resnet50"),
+    "resnet56": partial(CifarResNet, depth=56),
+    "resnet8": partial(CifarResNet, depth=8),
+    "resnext101_32x4d": resnext101,
+    "vit_b_16": vit_b_16,
+    "wide_resnet": WideResNet,
 }
+MODELS: Final[dict[str, Architecture]] = {name: Architecture(build, WIDTHS[name]) for name, build in _BUILDERS.items()}
 
 
 def build_model(
@@ -105,14 +107,6 @@ def build_model(
     if pretrained is not None:
         load_pretrained(network, pretrained)
     return network.to(memory_format=torch.channels_last)
-
-
-def check_width(name: str, width: int | None) -> None:
-    """Raise ConfigError where a known network cannot have this width."""
-    require(width is None or 1 <= width <= 1024, "1 <= width <= 1024", width=width)
-    if width is not None and MODELS[name].width is None:
-        others = ", ".join(sorted(other for other, architecture in MODELS.items() if architecture.width is not None))
-        raise ConfigError(f"{name} has a fixed width: leave `width` out, or choose one of {others}.")
 
 
 def _resolved(stem: str, image_size: tuple[int, int] | None) -> Stem:

@@ -26,7 +26,8 @@ from bsd_core.data.images import Int64, Pixels, UInt8
 from bsd_core.errors import ConfigError, DataError, MissingDataError, one_line, shown, unknown_name
 from bsd_core.robustness.arguments import check_severity
 from bsd_core.robustness.corruptions import corrupt
-from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES
+from bsd_core.robustness.corruptions.severities import SEVERITIES
+from bsd_core.robustness.names import EXTRA, MAIN
 
 OFFICIAL_FOLDERS: Final = {"cifar10": "CIFAR-10-C", "cifar100": "CIFAR-100-C"}
 _IMAGE_SHAPE: Final = (32, 32, 3)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,6 +38,32 @@ def test_every_field_stands_in_the_resolved_study(tmp_path: Path) -> None:
 def test_a_run_with_a_mapping_reads_its_study_back(tmp_path: Path) -> None:
     spec = make_spec(conditions=[{"kind": "asymmetric", "rate": 0.2, "mapping": {0: 1, 1: 0}}])
     assert create_run(tmp_path, "mine", spec).spec() == spec
+
+
+@pytest.mark.parametrize(
+    ("fixed", "readable", "message"),
+    [
+        ({"bsd": {"temprature": 1.0}}, True, r"Did you mean 'temperature'"),
+        ({"bsd": {"temperature": -1.0}}, True, r"fixed\.bsd: .*temperature"),
+        ({"bsd": {"learning_rate": "fast"}}, False, r"learning_rate must be a number"),
+        ({"shared": {"temperature": 1.0}}, False, r"setting in `fixed\.shared`"),
+        ({"dsb": {}}, False, r"method in `fixed` 'dsb'"),
+    ],
+)
+def test_a_study_is_checked_in_full_before_anything_trains_by_it(
+    fixed: dict[str, dict[str, Any]], readable: bool, message: str, tmp_path: Path
+) -> None:
+    """To be read, it is checked but for what only the methods know."""
+    run = make_run(tmp_path)
+    document = run.document()
+    (run.path / "study.yaml").write_text(yaml.safe_dump({**document, "fixed": fixed}), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        run.checked_spec()
+    if readable:
+        assert run.spec().fixed == fixed
+    else:
+        with pytest.raises(ConfigError, match=message):
+            run.spec()
 
 
 def test_a_run_id_is_a_utc_time_and_a_short_hash(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.corruptions import CORRUPTIONS
-from bsd_core.robustness.corruptions.severities import MAIN
-from bsd_core.robustness.perturbations import MAIN_PERTURBATIONS, PERTURBATIONS
+from bsd_core.robustness.names import MAIN, MAIN_PERTURBATIONS, PERTURBATIONS
 from studies.study_file import check_spec
 from studies.yaml_strict import dump_yaml, parse_yaml
 from tests.studies._dummies import make_document, make_spec

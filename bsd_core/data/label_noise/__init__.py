@@ -6,13 +6,14 @@ that trains on it. `NOISE_KINDS` says of each kind what it needs and whether its
 
 from bsd_core.data.label_noise.class_maps import ASYMMETRIC_MAPS, next_in_group
 from bsd_core.data.label_noise.given import Noise, Split, given_labels
-from bsd_core.data.label_noise.human import HUMAN_SETS, human_labels
+from bsd_core.data.label_noise.human import human_labels
 from bsd_core.data.label_noise.instance import check_instance_size, instance_features
-from bsd_core.data.label_noise.kinds import NOISE_KINDS, Need, NoiseKind, check_spoils_any, expected_rate
+from bsd_core.data.label_noise.kinds import check_spoils_any, expected_rate
 from bsd_core.data.label_noise.record import NoiseRecord, file_details
 from bsd_core.data.label_noise.saved import SplitLabels, load_labels, save_labels
 from bsd_core.data.label_noise.spoil import spoil_labels
 from bsd_core.data.label_noise.transition import check_transition_matrix, load_transition_matrix
+from bsd_core.data.noise_kinds import HUMAN_SETS, NOISE_KINDS, Need, NoiseKind
 
 __all__ = [
     "ASYMMETRIC_MAPS",

@@ -20,17 +20,9 @@ from bsd_core.data.images import Int64
 from bsd_core.data.label_noise.arrays import Numbers, as_indices
 from bsd_core.data.label_noise.stored import StoredArray, npz_arrays
 from bsd_core.data.label_noise.unpickle import torch_arrays
+from bsd_core.data.noise_kinds import HUMAN_SETS
 from bsd_core.errors import ConfigError, DataError, one_line, shown, unknown_name
 
-# Set -> its name in the files, with the share of wrong labels that the authors' files have.
-HUMAN_SETS: Final[Mapping[str, str]] = {
-    "aggre": "aggre_label",  # CIFAR-10: majority of three, 9.01 % wrong
-    "random1": "random_label1",  # CIFAR-10: the first answer, 17.23 %
-    "random2": "random_label2",  # 18.12 %
-    "random3": "random_label3",  # 17.64 %
-    "worse": "worse_label",  # CIFAR-10: a wrong one of the three where there is one, 40.21 %
-    "noisy": "noisy_label",  # CIFAR-100: the one answer, 40.20 %
-}
 _CLEAN: Final = "clean_label"
 
 

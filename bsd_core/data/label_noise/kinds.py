@@ -1,69 +1,14 @@
-"""The kinds of label noise: what each needs, and how many labels it makes wrong.
-
-Two conventions of the literature differ in what "40 %" means, so that both have a kind or a reading here:
-
-- "symmetric 40 %" drawn over all classes, the true one included (DivideMix, ELR), spoils only 0.4 (K-1)/K of the labels: that is
-  `symmetric_inclusive`. `symmetric` draws among the other classes, and 40 % are wrong.
-- "asymmetric 40 %" on CIFAR-10 flips 40 % of five of the ten classes, 20 % of all labels: that is `asymmetric` at rate 0.2 here.
-"""
+"""How many labels each kind of label noise makes wrong, and which rates suit it."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
 
 import numpy as np
 
 from bsd_core.data.label_noise.arrays import Numbers, as_indices
 from bsd_core.data.label_noise.instance import mean_flip_rate
 from bsd_core.data.label_noise.transition import check_transition_matrix
+from bsd_core.data.noise_kinds import NOISE_KINDS
 from bsd_core.errors import ConfigError, require, unknown_name
-
-Need = Literal["rate", "mapping", "features", "matrix", "file"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseKind:
-    """Facts about one kind of label noise.
-
-    Attributes:
-        name: as in `NOISE_KINDS`.
-        exact: exactly round(rate * N) labels are wrong; otherwise their number is random, or whatever the file holds.
-        needs: what must be given besides the labels and a seed. `mapping` has a default for known data sets; `features` are the
-            images as vectors; `matrix` may come from a file; `file` is read instead of drawn.
-        summary: one sentence.
-    """
-
-    name: str
-    exact: bool
-    needs: tuple[Need, ...]
-    summary: str
-
-
-_KINDS: Final = (
-    NoiseKind(name="none", exact=True, needs=(), summary="All labels are true."),
-    NoiseKind(name="symmetric", exact=True, needs=("rate",), summary="A wrong label is any of the other K - 1 classes."),
-    NoiseKind(
-        name="symmetric_inclusive",
-        exact=False,
-        needs=("rate",),
-        summary="round(rate N) labels are drawn anew among all K classes, so about rate (K - 1) / K of all are wrong.",
-    ),
-    NoiseKind(
-        name="asymmetric", exact=True, needs=("rate", "mapping"), summary="A wrong label is the class that its class is mistaken for."
-    ),
-    NoiseKind(name="pairflip", exact=True, needs=("rate",), summary="A wrong label is the next class by number, after the last the first."),
-    NoiseKind(
-        name="instance",
-        exact=False,
-        needs=("rate", "features"),
-        summary="Each image has its own probability of being wrong and of each wrong class, by a random projection of its pixels.",
-    ),
-    NoiseKind(name="human", exact=False, needs=("file",), summary="Labels that people gave (CIFAR-N)."),
-    NoiseKind(name="confusion", exact=False, needs=("matrix",), summary="Each label is drawn from its true class's row of a K x K matrix."),
-)
-NOISE_KINDS: Final[Mapping[str, NoiseKind]] = {kind.name: kind for kind in _KINDS}
 
 
 def check_kind_and_rate(kind: str, rate: float) -> None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from bsd_core.config import AugmentConfig
+from bsd_core.data.source_names import check_name
 from bsd_core.data.sources.digits import load_digits
 from bsd_core.data.sources.large import LAYOUTS, load_folder, published
 from bsd_core.data.sources.parquet import load_parquet
 from bsd_core.data.sources.source import Loader, Request, Source
 from bsd_core.data.sources.svhn import load_svhn
 from bsd_core.data.sources.torchvision_sets import torchvision_loader
-from bsd_core.errors import BSDError, ConfigError, DataError, one_line, shown, unknown_name
+from bsd_core.errors import BSDError, ConfigError, DataError, one_line, shown
 
 __all__ = ["PATH_SOURCES", "SOURCES", "Source", "check_name", "load_source"]
 
@@ -34,13 +35,6 @@ SOURCES: Final[dict[str, Loader]] = {
     "tiny_imagenet": published(LAYOUTS["tiny_imagenet"]),
 }
 PATH_SOURCES: Final[dict[str, Loader]] = {"folder": load_folder, "parquet": load_parquet}
-
-
-def check_name(name: str) -> None:
-    """Raise ConfigError unless `name` is one of `SOURCES` or <kind>:<path> with a kind of `PATH_SOURCES`."""
-    kind, colon, _ = name.partition(":")
-    if name not in SOURCES and not (colon and kind in PATH_SOURCES):
-        raise unknown_name("data set", name, [*SOURCES, *(f"{kind}:<path>" for kind in PATH_SOURCES)])
 
 
 def load_source(name: str, *, data_dir: str | Path = "data", download: bool = True, image_size: int | None = None) -> Source:

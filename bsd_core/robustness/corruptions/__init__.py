@@ -19,8 +19,9 @@ from torch import Tensor
 from bsd_core.errors import unknown_name
 from bsd_core.robustness.arguments import check_images, check_seed, check_severity
 from bsd_core.robustness.corruptions import blur, digital, noise, spatter, weather
-from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES, strength
+from bsd_core.robustness.corruptions.severities import SEVERITIES, strength
 from bsd_core.robustness.frost_textures import FrostTextures
+from bsd_core.robustness.names import CORRUPTIONS, EXTRA, MAIN
 from bsd_core.robustness.random_fields import RandomField
 
 _FUNCTIONS: Final[dict[str, Callable[[Tensor, Any, RandomField], Tensor]]] = {
@@ -44,7 +45,6 @@ _FUNCTIONS: Final[dict[str, Callable[[Tensor, Any, RandomField], Tensor]]] = {
     "spatter": spatter.spatter,
     "saturate": digital.saturate,
 }
-CORRUPTIONS: Final[tuple[str, ...]] = (*MAIN, *EXTRA)
 
 __all__ = ["CORRUPTIONS", "EXTRA", "MAIN", "SEVERITIES", "chunks", "corrupt"]
 

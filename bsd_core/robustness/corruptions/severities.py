@@ -11,24 +11,6 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 SEVERITIES: Final = (1, 2, 3, 4, 5)
-MAIN: Final = (
-    "gaussian_noise",
-    "shot_noise",
-    "impulse_noise",
-    "defocus_blur",
-    "glass_blur",
-    "motion_blur",
-    "zoom_blur",
-    "snow",
-    "frost",
-    "fog",
-    "brightness",
-    "contrast",
-    "elastic_transform",
-    "pixelate",
-    "jpeg_compression",
-)
-EXTRA: Final = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 
 Table = Mapping[str, tuple[Any, ...]]
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from bsd_core.errors import require, unknown_name
 from bsd_core.robustness.arguments import check_images, check_seed
 from bsd_core.robustness.corruptions import chunks
+from bsd_core.robustness.names import MAIN_PERTURBATIONS, PERTURBATIONS, VALIDATION_PERTURBATIONS
 from bsd_core.robustness.perturbations import blur, geometry, noise, weather
 from bsd_core.robustness.perturbations.keys import N_FRAMES, Keys
 
@@ -41,7 +42,7 @@ class _Sequence:
     is_noise: bool = False
 
 
-_MAIN: Final[dict[str, _Sequence]] = {
+_SEQUENCES: Final[dict[str, _Sequence]] = {
     "gaussian_noise": _Sequence(noise.gaussian_noise, N_FRAMES, (0.02, 0.04, 0.06), is_noise=True),
     "shot_noise": _Sequence(noise.shot_noise, N_FRAMES, (700, 400, 200), is_noise=True),
     "motion_blur": _Sequence(blur.motion_blur, blur.N_ANGLES),
@@ -52,17 +53,11 @@ _MAIN: Final[dict[str, _Sequence]] = {
     "rotate": _Sequence(geometry.rotate, N_FRAMES),
     "tilt": _Sequence(geometry.tilt, N_FRAMES),
     "scale": _Sequence(geometry.scale, N_FRAMES),
-}
-_VALIDATION: Final[dict[str, _Sequence]] = {
     "speckle_noise": _Sequence(noise.speckle_noise, N_FRAMES, (0.05, 0.07, 0.1), is_noise=True),
     "gaussian_blur": _Sequence(blur.gaussian_blur, N_FRAMES),
     "spatter": _Sequence(weather.spatter, N_FRAMES),
     "shear": _Sequence(geometry.shear, N_FRAMES),
 }
-_SEQUENCES: Final = _MAIN | _VALIDATION
-MAIN_PERTURBATIONS: Final[tuple[str, ...]] = tuple(_MAIN)
-VALIDATION_PERTURBATIONS: Final[tuple[str, ...]] = tuple(_VALIDATION)
-PERTURBATIONS: Final[tuple[str, ...]] = MAIN_PERTURBATIONS + VALIDATION_PERTURBATIONS
 
 __all__ = ["MAIN_PERTURBATIONS", "PERTURBATIONS", "VALIDATION_PERTURBATIONS", "frames", "is_noise", "n_frames"]
 

@@ -9,6 +9,7 @@ from torch import nn
 import bsd_core.models
 from bsd_core.errors import ConfigError
 from bsd_core.models import MODELS, build_model, n_parameters
+from bsd_core.network_names import WIDTHS
 
 
 def meta_parameters(name: str, **options: Any) -> int:
@@ -19,7 +20,7 @@ def meta_parameters(name: str, **options: Any) -> int:
 
 def test_public_names_are_there() -> None:
     assert [name for name in bsd_core.models.__all__ if not hasattr(bsd_core.models, name)] == []
-    assert list(MODELS) == sorted(MODELS)
+    assert list(MODELS) == sorted(MODELS) == list(WIDTHS)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from bsd_core.errors import ConfigError
 from bsd_core.robustness.corruptions import CORRUPTIONS, chunks, corrupt
-from bsd_core.robustness.corruptions.severities import EXTRA, MAIN, SEVERITIES
+from bsd_core.robustness.corruptions.severities import SEVERITIES
+from bsd_core.robustness.names import EXTRA, MAIN
 from tests._dummies import UInt8, make_images
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,7 +7,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
-from bsd_core.data.sources import SOURCES, check_name, load_source
+from bsd_core.data.source_names import PATH_KINDS, SOURCE_NAMES
+from bsd_core.data.sources import PATH_SOURCES, SOURCES, check_name, load_source
 from bsd_core.errors import ConfigError, DataError
 
 
@@ -36,6 +37,10 @@ def test_digits_know_their_names_and_are_never_mirrored() -> None:
     assert source.class_names == tuple("0123456789")
     assert source.augment.flip is False
     assert source.asymmetric_map == ASYMMETRIC_MAPS["digits"]
+
+
+def test_every_name_that_a_study_may_say_has_its_loader() -> None:
+    assert (tuple(SOURCES), tuple(PATH_SOURCES)) == (SOURCE_NAMES, PATH_KINDS)
 
 
 def test_every_registered_source_but_digits_is_missing_in_an_empty_folder(tmp_path: Path) -> None:
