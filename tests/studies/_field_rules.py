@@ -123,6 +123,7 @@ NESTED: dict[str, dict[str, Rule]] = {
         "perturbations": either(null, PERTURBATION_NAMES),
         "images": either(null, COUNT),
         "predictions": word("clean", "all", "none"),
+        "features": flag,
         "max_ece": number(0, 1, without=(0,)),
     },
     "stopping": {
