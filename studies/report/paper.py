@@ -13,7 +13,7 @@ from studies.report.latex import latex_figure, latex_table, paper_columns
 from studies.report.markdown import markdown_table
 from studies.report.section import Section
 from studies.report.source import ReportSource
-from studies.report.write import collect_sections
+from studies.report.write import collect_sections, write_data
 from studies.run_folder import write_atomically
 
 KINDS: Final = ("png", "svg", "pdf")
@@ -40,7 +40,7 @@ class PaperFiles:
 
 
 def write_paper(source: ReportSource, folder: Path) -> PaperFiles:
-    """Write figures/ and tables/ of the sections that have something to show; the same run gives the same bytes.
+    """Write figures/, tables/ and data/ of the sections that have something to show; the same run gives the same bytes.
 
     Args:
         source: of the run.
@@ -51,7 +51,9 @@ def write_paper(source: ReportSource, folder: Path) -> PaperFiles:
         StorageError: something cannot be written.
     """
     written = PaperFiles()
-    for section, info in collect_sections(source):
+    sections = collect_sections(source)
+    write_data(sections, folder / "data")
+    for section, info in sections:
         if info.missing:
             written.missing[section.key] = info.missing
             continue
@@ -98,7 +100,7 @@ def summary(written: PaperFiles) -> Iterator[str]:
     )
     yield f"  tables   {_listed(written.tables, 'report/tables')}: .tex, .md" if written.tables else "  tables   none"
     for key, n_rows in written.too_long.items():
-        yield f"  too long {key}: {n_rows} rows, more than the {_LONGEST} that fit a page; see `python -m studies export`"
+        yield f"  too long {key}: {n_rows} rows, more than the {_LONGEST} that fit a page; see report/data/{key}.csv"
     for key, why in written.missing.items():
         yield f"  missing  {key}: {why}"
     for key, why in written.broken.items():

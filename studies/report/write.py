@@ -43,13 +43,18 @@ def write_page(source: ReportSource, folder: Path) -> Path:
         StorageError: it cannot be written.
     """
     sections = collect_sections(source)
-    _write_data(sections, folder / "data")
+    write_data(sections, folder / "data")
     page = folder / "index.html"
     write_atomically(page, build_page(source, collect_answer(source).sentences, sections).encode())
     return page
 
 
-def _write_data(sections: Sequence[tuple[Section, Any]], folder: Path) -> None:
+def write_data(sections: Sequence[tuple[Section, Any]], folder: Path) -> None:
+    """Write the numbers behind each section as <key>.csv and <key>.parquet.
+
+    Raises:
+        StorageError: something cannot be written.
+    """
     for _, info in sections:
         for table in [] if info.missing else info.tables():
             write_atomically(folder / f"{table.key}.csv", table.csv().encode())

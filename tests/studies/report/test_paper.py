@@ -82,11 +82,13 @@ def test_figures_and_tables_are_written_and_what_is_left_out_is_said(tmp_path: P
     written = write_paper(make_source(tmp_path, *TRIALS), tmp_path / "report")
     names = {path.relative_to(tmp_path / "report").as_posix() for path in (tmp_path / "report").rglob("*.*")}
     drawn = {f"figures/drawn.{kind}" for kind in ("png", "svg", "pdf", "tex")}
-    assert names == drawn | {f"tables/rows_{n}.{kind}" for n in (60, 2) for kind in ("tex", "md")}
+    tables = {f"tables/rows_{n}.{kind}" for n in (60, 2) for kind in ("tex", "md")}
+    assert names == drawn | tables | {f"data/rows_{n}.{kind}" for n in (60, 61, 2, 0) for kind in ("csv", "parquet")}
     said = "\n".join(summary(written))
     assert "report/figures/drawn: " in said
     assert "report/tables/{rows_60,rows_2}: " in said
     assert "too long rows_61: 61 rows" in said
+    assert "see report/data/rows_61.csv" in said
     assert "missing  absent: Nothing was confirmed." in said
 
 
