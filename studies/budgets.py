@@ -91,8 +91,7 @@ def collect_budgets(trials: Iterable[Row], spec: StudySpec) -> Budgets:
     members = {arm.name: [row for row in rows if row["arm"] == arm.name] for arm in spec.arms}
     compared = {arm.name: members[arm.name] for arm in spec.compared_arms}
     searched = {arm: [row for row in rows if row["phase"] == "search"] for arm, rows in compared.items()}
-    of_search = [reason for reason in _search_reasons(searched, spec) if reason]
-    of_confirm = [reason for reason in _confirm_reasons(compared, spec) if reason]
+    of_search, of_confirm = search_reasons(searched, spec), confirm_reasons(compared, spec)
     return Budgets(
         arms=[_budget(arm, members[arm.name], spec) for arm in spec.arms],
         search_equal=not of_search,
@@ -125,6 +124,16 @@ def _budget(arm: Arm, rows: Sequence[Row], spec: StudySpec) -> ArmBudget:
         n_confirm_finished=confirmed["complete"],
         n_confirm_failed=confirmed["failed"],
     )
+
+
+def search_reasons(searched: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
+    """Why searches did not cost the same, a sentence each.
+
+    Args:
+        searched: by name, rows of phase search of table trials.
+        spec: says what a budget is of, and whether trials were stopped early.
+    """
+    return [reason for reason in _search_reasons(searched, spec) if reason]
 
 
 def _search_reasons(searched: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
@@ -162,8 +171,13 @@ def _step_images(complete: Mapping[str, Sequence[Row]], spec: StudySpec) -> int:
     return spec.batch_size * math.ceil(spec.epochs / max(1, fewest))
 
 
-def _confirm_reasons(compared: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
-    """None before anything was chosen."""
+def confirm_reasons(compared: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:
+    """Why what was confirmed is not to be ranked, a sentence each; none before anything was chosen.
+
+    Args:
+        compared: by arm, its rows of table trials.
+        spec: the study.
+    """
     chosen = {arm: [row["trial_id"] for row in rows if row["chosen_as"] is not None] for arm, rows in compared.items()}
     trainings = {trial_id: 0 for ids in chosen.values() for trial_id in ids}
     if not trainings:
@@ -174,7 +188,7 @@ def _confirm_reasons(compared: Mapping[str, Sequence[Row]], spec: StudySpec) -> 
     unequal = _differing("trainings of a confirmed setting", trainings)
     if spec.confirm is not None and min(trainings.values()) < spec.confirm.seeds:
         unequal = f"the confirm phase is unfinished: {sum(trainings.values())} of {len(trainings) * spec.confirm.seeds} trainings ended"
-    return [f"no confirmed setting: {_shortened(none)}" if none else "", unequal]
+    return [reason for reason in (f"no confirmed setting: {_shortened(none)}" if none else "", unequal) if reason]
 
 
 def _notes(searched: Mapping[str, Sequence[Row]], spec: StudySpec) -> list[str]:

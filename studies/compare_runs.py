@@ -1,7 +1,7 @@
 """Two runs side by side: what differs in their studies and in what made them, and how the arms that both have did.
 
-Trainings of two runs have seeds of their own, so Welch's interval speaks of their difference; where both runs trained with the same seeds
-on the same labels, they are paired. Nothing is judged where the runs were not measured on the same images.
+Trainings of two runs have seeds of their own, so Welch's interval speaks of their difference; where both runs trained with the very same
+seeds on the same labels, they are paired. Nothing is judged where the runs were not measured on the same images, or had unequal budgets.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from bsd_core.errors import ConfigError
 from studies.pareto import hypervolume
 from studies.results import choices, full_provenance, original_run_id
+from studies.run_budgets import unequal_budgets
 from studies.run_folder import RunFolder
 from studies.spec import StudySpec
 from studies.statistics.comparisons import COMPARED_ROLES, LEVEL
@@ -87,7 +88,7 @@ class ConfirmedDifference:
     Attributes:
         a, b: over fresh seeds.
         n_failed: trainings of the two that failed, and are left out.
-        paired: whether the trainings share seeds and labels.
+        paired: whether all trainings share seeds and labels, one by one.
         comparison: b minus a.
         holm_p: corrected for all arms with this metric.
         verdict: of b; None where it is not to be judged.
@@ -125,7 +126,8 @@ class RunComparison:
         a, b: the runs.
         fields: of their studies that differ.
         made_by: packages, code and machines that differ.
-        not_comparable: why nothing is judged; empty where it is.
+        not_comparable: why the numbers are not of the same images; nothing is judged then.
+        unequal_budgets: why arms are not judged although they are of the same images; empty where nothing was confirmed in both.
         searches_alike: whether the searches looked for the same objectives by the same labels on the same validation images.
         arms: those that both have, in the order of a.
         only: names of arms that only a has, and only b.
@@ -136,6 +138,7 @@ class RunComparison:
     fields: list[Difference]
     made_by: list[Difference]
     not_comparable: list[str]
+    unequal_budgets: list[str]
     searches_alike: bool
     arms: list[ArmPair]
     only: tuple[list[str], list[str]]
@@ -199,13 +202,15 @@ def compare_runs(run_a: RunFolder, run_b: RunFolder) -> RunComparison:
     common = [arm for arm in a.arms if arm in b.arms]
     points_a, points_b = a.points, b.points
     confirmed = {arm: _confirmed(points_a[arm], points_b[arm]) for arm in common if arm in points_a and arm in points_b}
-    judged = _judged(confirmed, judge=not reasons)
+    unequal = unequal_budgets(a.rows, a.spec, b.rows, b.spec, list(confirmed))
+    judged = _judged(confirmed, judge=not reasons and not unequal)
     return RunComparison(
         a=a.side,
         b=b.side,
         fields=differences(_fields(a.spec), _fields(b.spec)),
         made_by=differences(_made_by(a.provenance), _made_by(b.provenance)),
         not_comparable=reasons,
+        unequal_budgets=unequal,
         searches_alike=_searches_alike(a, b),
         arms=[ArmPair(arm, (a.search(arm), b.search(arm)), judged.get(arm, {})) for arm in common],
         only=([arm for arm in a.arms if arm not in common], [arm for arm in b.arms if arm not in common]),
@@ -281,27 +286,27 @@ def _confirmed(a: ConfirmedPoint, b: ConfirmedPoint) -> dict[str, ConfirmedDiffe
     """Both metrics of one arm, not yet judged."""
     paired = _share_seeds(a.finished, b.finished)
     n_failed = sum(len(point.trainings) - len(point.finished) for point in (a, b))
+    compare = compare_means if paired else compare_independent
     return {
         metric: ConfirmedDifference(
-            summarise(a.outcomes(metric)), summarise(b.outcomes(metric)), n_failed, paired, _difference(a, b, metric, paired=paired)
+            a=summarise(a.outcomes(metric)),
+            b=summarise(b.outcomes(metric)),
+            n_failed=n_failed,
+            paired=paired,
+            comparison=compare(list(b.values(metric).values()), list(a.values(metric).values())),
         )
         for metric in METRICS
     }
 
 
 def _share_seeds(a: Sequence[Row], b: Sequence[Row]) -> bool:
-    """Whether equal replicates had equal seeds and equal labels, and there are at least two of them."""
-    seeds = [{row["replicate"]: (row["seed"], row["noise_fingerprint"]) for row in rows} for rows in (a, b)]
-    shared = seeds[0].keys() & seeds[1].keys()
-    return len(shared) >= 2 and all(None not in seeds[0][name] and seeds[0][name] == seeds[1][name] for name in shared)
+    """Whether all finished trainings of both are the same replicates, with equal seeds and labels, and there are at least two of them.
 
-
-def _difference(a: ConfirmedPoint, b: ConfirmedPoint, metric: str, *, paired: bool) -> Comparison:
-    of_a, of_b = a.values(metric), b.values(metric)
-    if not paired:
-        return compare_independent(list(of_b.values()), list(of_a.values()))
-    shared = [replicate for replicate in of_a if replicate in of_b]
-    return compare_means([of_b[replicate] for replicate in shared], [of_a[replicate] for replicate in shared])
+    A pair that is some trainings of the two would differ by something else than the means that are shown.
+    """
+    keys = ("replicate", "seed", "noise_fingerprint")
+    seeds = [[tuple(row[key] for key in keys) for row in rows] for rows in (a, b)]
+    return len(seeds[0]) >= 2 and seeds[0] == seeds[1] and not any(None in training for training in seeds[0])
 
 
 def _judged(confirmed: Mapping[str, Mapping[str, ConfirmedDifference]], *, judge: bool) -> dict[str, dict[str, ConfirmedDifference]]:

@@ -114,13 +114,16 @@ def _caption(info: RunComparison, arms: Sequence[ArmPair]) -> str:
     lines = [f"Each arm by its {ROLE} setting, mean over fresh seeds (A: {info.a.seeds}, B: {info.b.seeds}) on {images}, by true labels."]
     lines.append("±: half of the 95 % interval of a mean (Student's t).")
     how = {
-        "paired": "paired over the seeds that both trained, on the same labels",
-        "independent": "Welch's, since the runs trained with seeds or labels of their own",
-        "mixed": "paired where both runs trained with the same seeds on the same labels, else Welch's",
+        "paired": "paired over the seeds, which are the same in both, on the same labels",
+        "independent": "Welch's, since not all trainings of the two had the same seeds and labels",
+        "mixed": "paired where all trainings of both had the same seeds and labels, else Welch's",
     }
     if info.pairing is not None:
         lines.append(f"[ ]: 95 % interval of each difference by itself, {how[info.pairing]}; over seeds alone, for these images.")
-    if not info.not_comparable:
+    if info.unequal_budgets:
+        reasons = "; ".join(info.unequal_budgets)
+        lines.append(f"No verdict: budgets are NOT equal, so a difference may be one of budgets: {reasons}.")
+    elif not info.not_comparable:
         lines.append(
             f"Verdicts: p < {LEVEL:g} after Holm's correction for all arms. {SAME}: within noise, which is no proof of being equal."
         )

@@ -146,7 +146,7 @@ def test_trainings_with_labels_of_their_own_are_compared_by_welch(tmp_path: Path
     assert pair.comparison.low == pytest.approx(reference.confidence_interval(0.95).low)
     assert info.arms[0].confirmed["test_ece"].verdict == "not distinguishable"
     text = text_of(info)
-    assert "Welch's, since the runs trained with seeds or labels of their own" in text
+    assert "Welch's, since not all trainings of the two had the same seeds and labels" in text
     assert "B better (p 0.000" in text or "B better (p < 0.001)" in text
     assert "0.0 [-2.3, +2.3] not distinguishable" in text
 
@@ -157,7 +157,66 @@ def test_trainings_with_equal_seeds_and_labels_are_paired(tmp_path: Path) -> Non
     assert pair.paired
     assert pair.comparison.p_value == pytest.approx(stats.ttest_rel(HIGH, LOW).pvalue)
     assert info.pairing == "paired"
-    assert "paired over the seeds that both trained" in text_of(info)
+    assert "paired over the seeds, which are the same in both" in text_of(info)
+
+
+def test_trainings_of_which_only_some_share_a_seed_are_not_paired(tmp_path: Path) -> None:
+    a: Accuracies = (0.80, 0.82, 0.81, 0.70, 0.72)
+    info = compared(tmp_path, {"confirmed": {"bsd": a}, "labels": "x"}, {"confirmed": {"bsd": HIGH}, "labels": "x"})
+    pair = info.arms[0].confirmed["test_accuracy"]
+    assert not pair.paired
+    assert [pair.a.mean, pair.b.mean] == pytest.approx([0.77, 0.91])
+    assert pair.comparison.difference == pytest.approx(0.14)  # of the means that are shown
+    assert pair.comparison.p_value == pytest.approx(stats.ttest_ind(HIGH, a, equal_var=False).pvalue)
+    assert info.unequal_budgets == []  # more seeds are no larger budget: nothing is chosen by them
+    assert pair.verdict == "better"
+
+
+def test_a_pair_of_which_one_training_failed_is_left_to_welch(tmp_path: Path) -> None:
+    info = compared(tmp_path, {"confirmed": {"bsd": (*LOW, None)}, "labels": "x"}, {"confirmed": {"bsd": (*HIGH, 0.5)}, "labels": "x"})
+    pair = info.arms[0].confirmed["test_accuracy"]
+    assert (pair.paired, pair.n_failed) == (False, 1)
+    assert pair.comparison.difference == pytest.approx((2.73 + 0.5) / 4 - 0.81)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "words"),
+    [
+        ({"trials": [("bsd/none", n, 0.7, 0.1) for n in range(3)]}, {}, "finished trials: A 3, B 1 (bsd/none)"),
+        ({"confirm": {"seeds": 5}}, {}, "A: the confirm phase is unfinished: 3 of 5 trainings ended"),
+        ({}, {"confirm": {"seeds": 4}}, "B: the confirm phase is unfinished: 3 of 4 trainings ended"),
+        ({}, {"budget": "images"}, "budgets are of epochs in A, of images in B"),
+    ],
+)
+def test_nothing_is_judged_on_unequal_budgets(tmp_path: Path, a: dict[str, Any], b: dict[str, Any], words: str) -> None:
+    info = compared(tmp_path, {"confirmed": {"bsd": LOW}, **a}, {"confirmed": {"bsd": HIGH}, **b})
+    assert info.unequal_budgets == [words]
+    pair = info.arms[0].confirmed["test_accuracy"]
+    assert pair.verdict is None
+    assert pair.comparison.difference == pytest.approx(0.1)
+    text = text_of(info)
+    assert f"No verdict: budgets are NOT equal, so a difference may be one of budgets: {words}." in text
+    assert "better" not in text
+    assert "Verdicts:" not in text
+
+
+def test_with_early_stopping_epochs_are_equal_within_one_training(tmp_path: Path) -> None:
+    a: dict[str, Any] = {"confirmed": {"bsd": LOW}, "stopping": "pareto_halving", "epochs": 4}
+    info = compared(tmp_path, {**a, "trials": [("bsd/none", 0, 0.7, 0.1)]}, {**a, "trials": [("bsd/none", n, 0.7, 0.1) for n in (0, 1)]})
+    assert info.unequal_budgets == []
+    b = {**a, "trials": [("bsd/none", n, 0.7, 0.1) for n in range(3)]}
+    info = compared(tmp_path / "again", {**a, "trials": [("bsd/none", 0, 0.7, 0.1)]}, b)
+    (reason,) = info.unequal_budgets
+    assert reason.startswith("epochs of the search: A ")
+
+
+def test_an_arm_that_only_one_run_confirmed_keeps_no_other_from_being_judged(tmp_path: Path) -> None:
+    b: dict[str, Any] = {"confirmed": {"bsd": HIGH}, "methods": ["cross_entropy", "bsd"]}
+    trials = [("bsd/none", 0, 0.75, 0.1), *(("cross_entropy/none", n, None, 0.0) for n in range(4))]
+    info = compared(tmp_path, {"confirmed": {"cross_entropy": LOW, "bsd": LOW}}, {**b, "trials": trials})
+    assert [bool(arm.confirmed) for arm in info.arms] == [False, True]
+    assert info.unequal_budgets == []
+    assert info.arms[1].confirmed["test_accuracy"].verdict == "better"
 
 
 def test_a_lower_ece_is_better_and_arms_are_corrected_for(tmp_path: Path) -> None:
