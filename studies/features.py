@@ -78,6 +78,9 @@ def read_features(path: Path) -> Features:
                 raise ValueError(f"features are {kind}")
             if not (0 < n <= FEATURE_IMAGES and n * kind.list_size <= _MOST_VALUES):
                 raise ValueError(f"it says to have {n:,} rows of {kind.list_size:,} features")
+            for name in ("row", "target"):  # a text may be there once in the file, and as often as there are rows in memory
+                if not pa.types.is_integer(file.schema_arrow.field(name).type):
+                    raise ValueError(f"column {name} is {file.schema_arrow.field(name).type}")
             table = file.read(columns=list(_COLUMNS))
         if any(table[name].null_count for name in _COLUMNS):
             raise ValueError("a value is missing")

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,6 +17,7 @@ from bsd_core.errors import DataError
 from studies.run_folder import RunFolder
 from studies.spec import StudySpec
 from studies.statistics.confirmed import ROLES
+from studies.statistics.reliability import N_BINS
 from studies.tables import EPOCHS, EVALUATIONS, RELIABILITY, TRIALS, Tables
 from studies.tally import DifferenceError, Tally, row_name
 
@@ -28,6 +30,9 @@ KEYS: Final = {  # what names a row, by table
     "reliability": (*SHIFT_KEY, "bin"),
 }
 _SCHEMAS: Final = {"trials": TRIALS, "epochs": EPOCHS, "evaluations": EVALUATIONS, "reliability": RELIABILITY}
+_ALWAYS: Final = {"epochs": "images_seen", "evaluations": "n", "reliability": "count"}  # there in every row, besides what names it
+_NULL: Final = "null in the file, a value recomputed"
+_FAR: Final = 2**53  # counts beyond are not told apart by floats
 _STATES: Final = {"search": ("complete", "failed", "stopped"), "confirm": ("complete", "failed")}
 
 
@@ -38,15 +43,18 @@ def check_form(tables: Tables, spec: StudySpec) -> None:
         DifferenceError: at the first thing that is not as it should be.
     """
     _check_columns(tables)
-    rows: dict[str, list[Row]] = {name: getattr(tables, name).to_pylist() for name in _SCHEMAS}
-    for name, members in rows.items():
-        _check_values(name, members, spec)
-    _check_trials(rows["trials"], spec)
-    ids = {row["trial_id"] for row in rows["trials"]}
-    for name in ("epochs", "evaluations", "reliability"):
-        for trial_id in dict.fromkeys(row["trial_id"] for row in rows[name]):
-            if trial_id not in ids:
-                raise DifferenceError(f"table {name}, trial {trial_id}: table trials has no such trial")
+    trials: list[Row] = tables.trials.to_pylist()
+    _check_trial_values(trials, spec)
+    _check_trials(trials, spec)
+    ids = tables.trials["trial_id"].combine_chunks()
+    for name in _ALWAYS:
+        table: pa.Table = getattr(tables, name)
+        _check_ranges(name, table, spec)
+        _check_there(name, table)
+        _check_once(name, table)
+        stray = table["trial_id"].filter(pc.invert(pc.is_in(table["trial_id"], value_set=ids)))
+        if len(stray):
+            raise DifferenceError(f"table {name}, trial {stray[0].as_py()}: table trials has no such trial")
 
 
 def require_own_trials(run: RunFolder, trials: pa.Table) -> None:
@@ -57,7 +65,7 @@ def require_own_trials(run: RunFolder, trials: pa.Table) -> None:
     """
     rows, spec = trials.to_pylist(), run.spec()
     try:
-        _check_values("trials", rows, spec)
+        _check_trial_values(rows, spec)
         _check_trials(rows, spec)
     except DifferenceError as difference:
         raise DataError(f"The ledger of {run.place} is not one of its study.yaml: {difference}. Was either of them changed?") from None
@@ -96,33 +104,74 @@ def _check_columns(tables: Tables) -> None:
                 raise DifferenceError(f"table {name}, column {column}: NaN or infinity in the file, which is no number")
 
 
-def _check_values(name: str, rows: Sequence[Row], spec: StudySpec) -> None:
-    """No null where there must be a value, and no row twice."""
+def _check_trial_values(rows: Sequence[Row], spec: StudySpec) -> None:
+    """Of table trials: no null where there must be a value, and no row twice."""
     for row in rows:
-        for column in _needed(name, row, spec):
+        for column in _needed(row, spec):
             if row[column] is None:
-                raise _wrong(name, row, column, "null in the file, a value recomputed")
-    times = Counter(tuple(row[column] for column in KEYS[name]) for row in rows)
+                raise _wrong("trials", row, column, _NULL)
+    times = Counter(row["trial_id"] for row in rows)
     for row in rows:
-        if (n := times[tuple(row[column] for column in KEYS[name])]) > 1:
-            raise DifferenceError(f"table {name}, {', '.join(row_name(row, KEYS[name]))}: this row is there {n} times")
+        if (n := times[row["trial_id"]]) > 1:
+            raise DifferenceError(f"table trials, {', '.join(row_name(row, KEYS['trials']))}: this row is there {n} times")
 
 
-def _needed(table: str, row: Row, spec: StudySpec) -> tuple[str, ...]:
-    """Columns of a row that cannot be null."""
-    match table:
-        case "trials":
-            always = ("trial_id", "phase", "arm", "trial_number", "seed", "state", "epochs", "audited", "on_front")
-            measured: Iterable[str] = ()
-            if row["state"] == "complete":
-                measured = ("replicate", "test_accuracy", "test_ece") if row["phase"] == "confirm" else spec.targets
-            return (*always, *measured, *(("confirms", "replicate") if row["phase"] == "confirm" else ()))
-        case "epochs":
-            return (*KEYS[table], "images_seen")
-        case "evaluations":
-            return (*KEYS[table], "n", *(("flip_probability",) if row["shift"] == "perturbation" else ("accuracy", "ece", "nll")))
-        case _:
-            return (*KEYS[table], "count", *(("mean_confidence", "accuracy") if row["count"] else ()))
+def _needed(row: Row, spec: StudySpec) -> tuple[str, ...]:
+    """Columns of a row of table trials that cannot be null."""
+    always = ("trial_id", "phase", "arm", "trial_number", "seed", "state", "epochs", "audited", "on_front")
+    measured: Iterable[str] = ()
+    if row["state"] == "complete":
+        measured = ("replicate", "test_accuracy", "test_ece") if row["phase"] == "confirm" else spec.targets
+    return (*always, *measured, *(("confirms", "replicate") if row["phase"] == "confirm" else ()))
+
+
+def _check_there(name: str, table: pa.Table) -> None:
+    """No null where there must be a value, in a table with many rows."""
+    for column in (*KEYS[name], _ALWAYS[name]):
+        _refuse(name, table, column, pc.is_null(table[column]))
+    if name == "evaluations":
+        steadiness = pc.equal(table["shift"], "perturbation")
+        measured = {"flip_probability": steadiness} | dict.fromkeys(("accuracy", "ece", "nll"), pc.invert(steadiness))
+    elif name == "reliability":
+        measured = dict.fromkeys(("mean_confidence", "accuracy"), pc.not_equal(table["count"], 0))
+    else:
+        measured = {}
+    for column, here in measured.items():
+        _refuse(name, table, column, pc.and_(here, pc.is_null(table[column])))
+
+
+def _check_ranges(name: str, table: pa.Table, spec: StudySpec) -> None:
+    """What readers use as a place, or size things by, is one."""
+    ranges = {
+        "epochs": {"epoch": (1, spec.epochs)},
+        "evaluations": {"severity": (0, 5), "n": (0, _FAR)},
+        "reliability": {"severity": (0, 5), "bin": (0, N_BINS - 1), "count": (0, _FAR)},
+    }
+    for column, (low, high) in ranges[name].items():
+        beyond = pc.or_(pc.less(table[column], low), pc.greater(table[column], high))
+        _refuse(name, table, column, beyond, f"between {low} and {high}" if high < _FAR else "0 or more")
+
+
+def _check_once(name: str, table: pa.Table) -> None:
+    """No row twice."""
+    codes = pa.array(np.zeros(table.num_rows, dtype=np.int64)).dictionary_encode()
+    for column in KEYS[name]:  # equal codes stand for rows that are equal so far; grouping by texts takes many times as long
+        own = table[column].combine_chunks().dictionary_encode()
+        pairs = codes.indices.to_numpy().astype(np.int64) * len(own.dictionary) + own.indices.to_numpy()
+        codes = pa.array(pairs).dictionary_encode()
+    times = np.bincount(codes.indices.to_numpy(), minlength=1)
+    if (most := int(times.max())) > 1:
+        row = table.slice(int(np.argmax(codes.indices.to_numpy() == times.argmax())), 1).to_pylist()[0]
+        raise DifferenceError(f"table {name}, {', '.join(row_name(row, KEYS[name]))}: this row is there {most} times")
+
+
+def _refuse(name: str, table: pa.Table, column: str, wrong: pa.ChunkedArray, should_be: str = "") -> None:
+    """Name the first row that is wrong, if there is one."""
+    places = pc.indices_nonzero(wrong)
+    if len(places):
+        row = table.slice(places[0].as_py(), 1).to_pylist()[0]
+        value = row[column]
+        raise _wrong(name, row, column, _NULL if value is None else f"{value} in the file, which should be {should_be}")
 
 
 def _check_trial(row: Row, spec: StudySpec) -> None:

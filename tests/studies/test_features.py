@@ -62,12 +62,20 @@ def test_equal_features_are_equal_bytes(tmp_path: Path) -> None:
         ({"features": pa.array([0, 1])}, "features are int64"),
         ({"row": pa.array([0, None])}, "missing"),
         ({"row": pa.array([-1, 0])}, "not a feature, a row or a label"),
-        ({"target": pa.array(["a", "b"])}, "Failed to parse"),
+        ({"target": pa.array(["a", "b"])}, "column target is string"),
+        ({"row": pa.array([0.0, 1.0])}, "column row is double"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, changes: dict[str, pa.Array], why: str) -> None:
     write_table(tmp_path / "a.parquet", **changes)
     with pytest.raises(DataError, match=rf"a\.parquet: not a file of features \(.*{why}"):
+        read_features(tmp_path / "a.parquet")
+
+
+def test_texts_in_place_of_numbers_are_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_table(tmp_path / "a.parquet", row=pa.array(["9" * 200_000] * 2))
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *args, **named: pytest.fail("it was read"))
+    with pytest.raises(DataError, match="column row is string"):
         read_features(tmp_path / "a.parquet")
 
 

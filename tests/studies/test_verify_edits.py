@@ -167,3 +167,36 @@ def test_a_report_of_tables_that_cannot_be_is_refused(column: str, value: Any, c
     tables = replace(confirmed.tables, trials=with_cell(index, column, value)(confirmed.tables.trials))
     with pytest.raises(DataError, match=rf"^The tables of .* were edited: table trials, trial .*, column {column}: "):
         require_form(confirmed.run, tables)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "value", "limits"),
+    [
+        ("epochs", "epoch", 10**8, "between 1 and 2"),
+        ("epochs", "epoch", -5000, "between 1 and 2"),
+        ("evaluations", "severity", 6, "between 0 and 5"),
+        ("evaluations", "n", -1, "0 or more"),
+        ("reliability", "bin", 99, "between 0 and 14"),
+        ("reliability", "bin", -1, "between 0 and 14"),
+        ("reliability", "count", -1, "0 or more"),
+    ],
+)
+def test_a_report_of_numbers_beyond_their_range_is_refused(name: str, column: str, value: int, limits: str, confirmed: Checked) -> None:
+    tables = replace(confirmed.tables, **{name: with_cell(3, column, value)(getattr(confirmed.tables, name))})
+    with pytest.raises(DataError, match=rf"table {name}, trial .*, column {column}: {value} in the file, which should be {limits}\."):
+        require_form(confirmed.run, tables)
+
+
+@pytest.mark.parametrize("name", ["trials", "epochs", "evaluations", "reliability"])
+def test_a_report_of_rows_twice_is_refused(name: str, confirmed: Checked) -> None:
+    table: pa.Table = getattr(confirmed.tables, name)
+    with pytest.raises(DataError, match=rf"table {name}, trial .*: this row is there 2 times"):
+        require_form(confirmed.run, replace(confirmed.tables, **{name: pa.concat_tables([table, table.slice(1, 1)])}))
+
+
+@pytest.mark.parametrize("name", ["epochs", "evaluations", "reliability"])
+def test_a_report_of_rows_of_no_trial_is_refused(name: str, confirmed: Checked) -> None:
+    with pytest.raises(DataError, match=f"table {name}, trial nobody: table trials has no such trial"):
+        require_form(
+            confirmed.run, replace(confirmed.tables, **{name: with_cell(2, "trial_id", "nobody")(getattr(confirmed.tables, name))})
+        )
