@@ -13,7 +13,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bsd_core.errors import StorageError
@@ -21,6 +20,7 @@ from studies.parquet_file import read_parquet
 from studies.run_folder import write_atomically
 
 Float32 = npt.NDArray[np.float32]
+MOST_PLACES: Final = 24_000  # of all maps of a report together: so the page stays small, and all are made in less than a minute
 FEWEST: Final = 4  # images: with fewer no perplexity is possible
 _PERPLEXITY: Final = 30.0
 _STEPS: Final = 500  # 1,000 take 2.5 times as long and keep neighbours as well: trustworthiness 0.913 and 0.913 with 2,000 images
@@ -111,14 +111,18 @@ def _key(values: npt.NDArray[np.floating], seed: int) -> str:
 
 def _read(path: Path) -> Mapping[str, Float32]:
     """By key; nothing of a file that is not there or is none of maps."""
-    found: dict[str, Float32] = {}
     try:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > MOST_PLACES:
+                return {}
         table: Any = read_parquet(path, ["key", "x", "y"]).cast(_SCHEMA)
-        for key in table["key"].unique().to_pylist():
-            own = table.filter(pc.equal(table["key"], key))
-            places = np.stack([own[name].to_numpy() for name in ("x", "y")], axis=1)
-            if np.isfinite(places).all():
-                found[key] = places
     except (OSError, ValueError, pa.ArrowException):
         return {}
-    return found
+    keys = table["key"].combine_chunks().dictionary_encode()
+    if keys.null_count:
+        return {}
+    places = np.stack([table[name].to_numpy() for name in ("x", "y")], axis=1)
+    of_key = keys.indices.to_numpy()
+    order = np.argsort(of_key, kind="stable")
+    parts = np.split(places[order], np.flatnonzero(np.diff(of_key[order])) + 1) if len(order) else []
+    return {key: own for key, own in zip(keys.dictionary.to_pylist(), parts, strict=True) if np.isfinite(own).all()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from studies.report import feature_maps as module
-from studies.report.feature_maps import FeatureMaps, map_features, perplexity_of
+from studies.report.feature_maps import MOST_PLACES, FeatureMaps, map_features, perplexity_of
 
 
 def two_clusters(n: int = 12) -> npt.NDArray[np.float16]:
@@ -80,6 +81,9 @@ def test_a_map_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         pa.table({"key": ["a"]}),
         pa.table({"key": [1.5], "x": ["b"], "y": ["c"]}),
         pa.table({"key": ["a"], "x": [float("nan")], "y": [0.0]}),
+        pa.table({"key": pa.array([None], pa.string()), "x": [0.0], "y": [0.0]}),
+        pa.table({"key": pa.array([], pa.string()), "x": pa.array([], pa.float32()), "y": pa.array([], pa.float32())}),
+        pa.table({"key": ["a"] * (MOST_PLACES + 1), "x": [0.0] * (MOST_PLACES + 1), "y": [0.0] * (MOST_PLACES + 1)}),
     ],
 )
 def test_a_file_that_is_none_of_maps_is_passed_over(content: bytes | pa.Table, tmp_path: Path) -> None:
@@ -93,6 +97,21 @@ def test_a_file_that_is_none_of_maps_is_passed_over(content: bytes | pa.Table, t
     places = maps.map(two_clusters(), seed=0)
     maps.save()
     assert np.array_equal(FeatureMaps(path).map(two_clusters(), seed=0), places)
+
+
+def test_rows_of_a_map_need_not_stand_together(tmp_path: Path) -> None:
+    path = tmp_path / "feature_maps.parquet"
+    pq.write_table(pa.table({"key": ["b", "a", "b"], "x": [1.0, 2.0, 3.0], "y": [4.0, 5.0, float("inf")]}), path)
+    assert {key: places.tolist() for key, places in FeatureMaps(path)._known.items()} == {"a": [[2.0, 5.0]]}
+
+
+def test_a_file_with_a_key_a_row_is_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "feature_maps.parquet"
+    values = np.zeros(MOST_PLACES, dtype=np.float32)
+    pq.write_table(pa.table({"key": [f"k{number}" for number in range(MOST_PLACES)], "x": values, "y": values}), path)
+    before = time.process_time()
+    assert len(FeatureMaps(path)._known) == MOST_PLACES
+    assert time.process_time() - before < 2  # a look at all rows for each key took a minute
 
 
 def test_a_place_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
