@@ -148,28 +148,21 @@ class Lease:
         self._renewed = time.time()
 
     def _read(self, folder: RemoteFolder | None = None) -> tuple[bytes | None, Holder | None]:
-        """What it holds, and who that is; None for what nobody of us has written."""
-        content = (folder or self._folder).get(NAME)
-        try:
-            document: Any = json.loads(content or b"")
-            return content, Holder(**{name: type_(document[name]) for name, type_ in _FIELDS.items()})
-        except (ValueError, TypeError, KeyError, RecursionError):
-            return content, None
+        return read_lease(folder or self._folder)
 
 
-def is_held(folder: RemoteFolder, timing: Timing | None = None) -> bool:
-    """Whether a process holds the lease of the run in `folder`, as far as can be told without waiting; nothing is written.
+def read_lease(folder: RemoteFolder) -> tuple[bytes | None, Holder | None]:
+    """What the lease of the run in `folder` holds, None if there is none; and who that is, None for what nobody of us has written.
 
     Raises:
         StorageError: the store does not answer.
     """
-    content, holder = Lease(folder)._read()
-    if content is None or (holder is not None and holder.is_gone()):
-        return False
-    if holder is not None and holder.is_here():
-        return True
-    written = folder.written(NAME)
-    return written is not None and (folder.now() - written).total_seconds() <= (timing or Timing()).free_after
+    content = folder.get(NAME)
+    try:
+        document: Any = json.loads(content or b"")
+        return content, Holder(**{name: type_(document[name]) for name, type_ in _FIELDS.items()})
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return content, None
 
 
 _FIELDS: Final = {"host": str, "machine": str, "pid": int, "began": str, "token": str}

@@ -6,13 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from bsd_core.errors import BSDError, ConfigError, one_line
-from studies.alive import is_at_work, started
-from studies.lease import is_held
+from studies.alive import begun_by_id, is_at_work, started
+from studies.lease_look import LeaseLook
 from studies.ledger import MEASURED, LedgerReader
 from studies.own_files import check_no_links
 from studies.remote_folder import RemoteFolder
@@ -133,10 +133,10 @@ def _remote_runs(results: RemoteFolder) -> Iterator[RunStatus]:
 
 def _remote_status(study: str, folder: RemoteFolder) -> RunStatus:
     """The same of a run in an object store, of which only the study, the ledger, the lease and the provenance are fetched."""
-    begun = datetime.strptime(folder.name[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    text = folder.get("study.yaml")
-    at_work = is_held(folder)
+    begun = begun_by_id(folder.name)
     try:
+        at_work = LeaseLook(folder).is_held()  # first, as of a local one
+        text = folder.get("study.yaml")
         if text is None:
             raise ConfigError("It has no study.yaml.")
         document = parse_yaml(text.decode(errors="replace"), where="study.yaml")
@@ -146,10 +146,11 @@ def _remote_status(study: str, folder: RemoteFolder) -> RunStatus:
         progress = RunState(spec)
         for event in LedgerReader.of_lines(join_parts(folder / "ledger").content.splitlines(keepends=True), without=MEASURED):
             progress.take(event)
+        made_by = folder.get("provenance.json") or b"{}"
     except BSDError as error:
         return RunStatus(study=study, run_id=folder.name, state="unreadable", reason=one_line(error), started=begun)
     try:
-        provenance = typed_provenance(json.loads(folder.get("provenance.json") or b"{}"))
+        provenance = typed_provenance(json.loads(made_by))
     except (ValueError, RecursionError):
         provenance = {}
     return run_status(study, folder.name, spec, progress, at_work=at_work, slots=slots_of(provenance), begun=begun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Final
 from rich.console import Console
 
 from bsd_core.errors import DataError
-from studies.alive import is_at_work, started
+from studies.alive import look_at, started
 from studies.ledger import Event
 from studies.ledger_tail import LedgerTail
 from studies.progress import StudyProgress, View, make_view
@@ -113,16 +113,17 @@ def watch_run(run: RunFolder, console: Console, *, every: float = _EVERY) -> int
     spec, begun, tail = run.spec(), started(run), LedgerTail(run.ledger)
     age = 0.0 if begun is None else max(0.0, (datetime.now(UTC) - begun).total_seconds())
     slots = slots_of(run.provenance())
-    at_work = is_at_work(run)  # asked before the ledger is read: what a run writes before it lets go is then read, too
+    is_at_work = look_at(run)
+    at_work = is_at_work()  # asked before the ledger is read: what a run writes before it lets go is then read, too
     follower = Follower(run.study, spec, slots=slots, age=age)
     follower.take(tail.events(), now=False)
     if at_work:
-        _follow(run, follower, tail, console, every)
+        _follow(run, follower, tail, console, is_at_work, every)
     status = run_status(run.study, run.run_id, spec, follower.state, at_work=False, slots=slots, begun=begun)
     return _say_end(run, follower.state, status, console)
 
 
-def _follow(run: RunFolder, follower: Follower, tail: LedgerTail, console: Console, every: float) -> None:
+def _follow(run: RunFolder, follower: Follower, tail: LedgerTail, console: Console, is_at_work: Callable[[], bool], every: float) -> None:
     pulled, at_work = time.monotonic(), True
     view: View | None = None
     phase = follower.phase
@@ -134,7 +135,7 @@ def _follow(run: RunFolder, follower: Follower, tail: LedgerTail, console: Conso
                 view, phase = make_view(follower.progress, console), follower.phase
                 view.start()
             time.sleep(every)
-            at_work = is_at_work(run)
+            at_work = is_at_work()
             if run.mirror is not None and (not at_work or time.monotonic() - pulled > _PULL_EVERY):
                 run.mirror.pull()
                 pulled = time.monotonic()

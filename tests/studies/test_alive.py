@@ -43,11 +43,13 @@ def test_a_run_begins_although_someone_looks_all_the_time(tmp_path: Path) -> Non
     run = make_run(tmp_path)
     with run.lock():
         pass
-    end = threading.Event()
+    end, looks, seen = threading.Event(), 0, 0
 
     def look() -> None:
+        nonlocal looks
         while not end.is_set():
             is_at_work(run)
+            looks += 1
 
     watchers = [threading.Thread(target=look) for _ in range(2)]
     for watcher in watchers:
@@ -55,11 +57,13 @@ def test_a_run_begins_although_someone_looks_all_the_time(tmp_path: Path) -> Non
     try:
         for _ in range(50):
             with run.lock():
-                pass
+                seen += is_at_work(run)
     finally:
         end.set()
         for watcher in watchers:
             watcher.join()
+    assert seen == 50  # none was refused, and each that held it was seen
+    assert looks
 
 
 def test_a_second_process_is_refused_soon(tmp_path: Path) -> None:
@@ -86,6 +90,7 @@ def test_a_lock_that_leads_elsewhere_or_blocks_is_not_opened(tmp_path: Path) -> 
     [
         ('{"started": "2025-03-01T12:00:00+02:00"}', datetime(2025, 3, 1, 10, tzinfo=UTC)),
         ('{"started": 7}', datetime(2025, 1, 1, tzinfo=UTC)),
+        ('{"started": "0001-01-01T00:00:00+14:00"}', datetime(2025, 1, 1, tzinfo=UTC)),
         ("nonsense", datetime(2025, 1, 1, tzinfo=UTC)),
     ],
 )
@@ -97,3 +102,4 @@ def test_a_run_says_when_it_was_begun(tmp_path: Path, provenance: str, expected:
 
 def test_a_folder_of_another_name_does_not(tmp_path: Path) -> None:
     assert started(RunFolder("mine", tmp_path / "copy")) is None
+    assert started(RunFolder("mine", tmp_path / "20269999T999999Z-abcdef")) is None

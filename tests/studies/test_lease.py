@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from bsd_core.errors import ConfigError, StorageError
 from studies.lease import NAME, Holder, Lease, Timing
 from studies.remote_folder import RemoteFolder
 from studies.remote_uri import open_remote
+from tests.studies._leases import elsewhere, leave_behind
 from tests.studies._s3 import Store, Way
 
 QUICK = Timing(renew=0.3, free_after=3.0, settle=0.1)
@@ -24,14 +25,6 @@ QUICK = Timing(renew=0.3, free_after=3.0, settle=0.1)
 
 def tell_nobody(text: str) -> None:
     raise AssertionError(f"nothing to wait for, but: {text}")
-
-
-def leave_behind(folder: RemoteFolder, holder: Holder) -> None:
-    folder.put(NAME, json.dumps(asdict(holder)).encode())
-
-
-def elsewhere() -> Holder:
-    return replace(Holder.this_process(), host="other-host", machine="other-machine/pid:[1]", token="theirs")
 
 
 @contextmanager
@@ -42,7 +35,7 @@ def renewing(folder: RemoteFolder, holder: Holder) -> Iterator[None]:
     def renew_once() -> None:
         nonlocal n
         n += 1
-        folder.put(NAME, json.dumps(asdict(holder) | {"renewed": f"{n:020}"}).encode())
+        leave_behind(folder, holder, renewed=n)
 
     def renew() -> None:
         while not stop.wait(QUICK.renew):

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bsd_core.errors import ConfigError
+from bsd_core.errors import ConfigError, StorageError
+from studies.remote_folder import RemoteFolder
 from studies.report.status import render_status
-from studies.run_folder import RunFolder, results_root
+from studies.run_folder import RunFolder, create_run, results_root
 from studies.status import RunStatus, collect_status
 from tests.studies._command_line import main
-from tests.studies._dummies import make_choice, make_confirmation, make_events, make_run, make_suggest, render
+from tests.studies._dummies import make_choice, make_confirmation, make_events, make_run, make_spec, make_suggest, render
+from tests.studies._leases import elsewhere, leave_behind, read_only
 from tests.studies._s3 import Store
 
 ALL = [("cross_entropy/none", 0, 0.7, 0.2), ("cross_entropy/none", 1, 0.8, 0.1), ("bsd/none", 0, 0.9, 0.1), ("bsd/none", 1, 0.8, 0.05)]
@@ -118,9 +120,6 @@ def test_results_without_runs_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_runs_of_an_object_store_are_listed_by_their_leases(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    from studies.run_folder import create_run
-    from tests.studies._dummies import make_spec
-
     root = results_root(store.uri("status"))
     run = create_run(root, "mine", make_spec())
     with run.lock():
@@ -136,3 +135,39 @@ def test_runs_of_an_object_store_are_listed_by_their_leases(store: Store, tmp_pa
         assert status.progress.n_trials == 3
     (status,) = collect_status(root)
     assert status.state == "interrupted"
+
+
+def test_a_run_of_an_object_store_that_cannot_be_read_hides_no_other(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    root = results_root(store.uri("status-broken"))
+    assert isinstance(root, RemoteFolder)
+    run = create_run(root, "mine", make_spec())
+    for run_id in ("20269999T999999Z-abcdef", "20250101T000000Z-abc123", "20250102T000000Z-abc123", "20250103T000000Z-abc123"):
+        (root / "mine" / run_id).put("study.yaml", b"methods: [bsd")
+    get = RemoteFolder.get
+
+    def get_some(self: RemoteFolder, name: str) -> bytes | None:
+        if (self.name, name) in (("20250102T000000Z-abc123", "lease.json"), ("20250103T000000Z-abc123", "study.yaml")):
+            raise StorageError(f"Cannot read {name}.")
+        return get(self, name)
+
+    monkeypatch.setattr(RemoteFolder, "get", get_some)
+    runs = {status.run_id: status for status in collect_status(root)}
+    assert runs.pop(run.run_id).state == "interrupted"
+    assert {status.state for status in runs.values()} == {"unreadable"}
+    assert [runs[f"2025010{day}T000000Z-abc123"].reason for day in (2, 3)] == ["Cannot read lease.json.", "Cannot read study.yaml."]
+    assert (runs["20269999T999999Z-abcdef"].started, runs["20250101T000000Z-abc123"].started) == (None, datetime(2025, 1, 1, tzinfo=UTC))
+    assert words(list(runs.values()))
+
+
+def test_runs_of_an_object_store_are_listed_with_keys_that_may_only_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    root = results_root(store.uri("status-read-only"))
+    assert isinstance(root, RemoteFolder)
+    run = create_run(root, "mine", make_spec())
+    leave_behind(root / "mine" / run.run_id, elsewhere())
+    with read_only():
+        (status,) = collect_status(root)
+    assert status.state == "running"

@@ -9,12 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from bsd_core.errors import StorageError
+from studies.lease import NAME
+from studies.lease_look import LeaseLook
 from studies.ledger import Event, as_line
 from studies.ledger_tail import LedgerTail
 from studies.run_folder import RunFolder, create_run, find_run, results_root
@@ -32,6 +35,7 @@ from tests.studies._dummies import (
     make_suggest,
     write_ledger,
 )
+from tests.studies._leases import elsewhere, leave_behind, read_only
 from tests.studies._s3 import Store
 
 ALL = [("cross_entropy/none", 0, 0.7, 0.2), ("cross_entropy/none", 1, 0.8, 0.1), ("bsd/none", 0, 0.9, 0.1), ("bsd/none", 1, 0.8, 0.05)]
@@ -191,6 +195,7 @@ def test_of_a_run_at_which_nobody_works_it_is_said_how_it_ended(
 
 def test_a_run_in_an_object_store_is_followed_by_its_lease(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("studies.alive.LeaseLook", partial(LeaseLook, every=0.1))
     run = create_run(results_root(store.uri("watched")), "mine", make_spec())
     told: list[tuple[int, list[str]]] = []
     with run.lock():
@@ -208,6 +213,30 @@ def test_a_run_in_an_object_store_is_followed_by_its_lease(store: Store, tmp_pat
     assert (code, lines[0]) == (0, "mine: 4 trials, 1 at once")
     assert lines[-1].startswith("The run is finished: 4 of 4 trials.")
     assert "s3://" in lines[-1]
+
+
+def test_a_run_that_another_machine_holds_is_watched_with_keys_that_may_only_read(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("studies.alive.LeaseLook", partial(LeaseLook, every=0.1))
+    run = create_run(results_root(store.uri("watched-elsewhere")), "mine", make_spec())
+    assert run.mirror is not None
+    remote = run.mirror.remote
+    leave_behind(remote, elsewhere())
+    before = remote.files()
+    told: list[tuple[int, list[str]]] = []
+    with read_only():
+        watcher = threading.Thread(target=lambda: told.append(watch(find_run(results_root(store.uri("watched-elsewhere")), "mine"))))
+        watcher.start()
+        time.sleep(1)
+        assert watcher.is_alive()
+        assert remote.files() == before
+    remote.remove([NAME])
+    watcher.join(20)
+    ((code, lines),) = told
+    assert (code, lines[0]) == (1, "mine: 4 trials, 1 at once")
+    assert lines[-1].startswith("Nobody is at work on this run")
 
 
 def test_ctrl_c_ends_watching_and_not_the_run(tmp_path: Path) -> None:
