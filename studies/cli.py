@@ -302,15 +302,18 @@ def status(results: Results = "results") -> None:
 @app.command()
 def watch(name: Run, results: Results = "results") -> None:
     """Follow a run that another process is at work on; Ctrl-C ends watching, not the run."""
+    from studies.interrupts import INTERRUPTED, TERMINATED, termination_as_interrupt
     from studies.run_folder import find_run, results_root
     from studies.watch import watch_run
 
     run = find_run(results_root(results), name)
-    try:
-        code = watch_run(run, our_console())
-    except KeyboardInterrupt:
-        print("No longer watched; the run goes on.", file=sys.stderr)
-        code = 130
+    words = "No longer watched; the run goes on."
+    with termination_as_interrupt(lambda: words) as termination:  # SIGTERM would leave a terminal without its cursor
+        try:
+            code = watch_run(run, our_console())
+        except KeyboardInterrupt:
+            print(words, file=sys.stderr)
+            code = TERMINATED if termination.came else INTERRUPTED
     raise typer.Exit(code)
 
 

@@ -182,8 +182,11 @@ class LiveView:
         say(self._live.console, text)
 
     def stop(self) -> None:
-        """Remove the view."""
-        self._live.stop()
+        """Remove the view, also one whose beginning was interrupted."""
+        try:
+            self._live.stop()
+        except IndexError:  # of Rich, which takes back what had not yet been done
+            self._console.show_cursor(True)
 
 
 class LineView:

@@ -239,6 +239,25 @@ def test_a_live_view_leaves_nothing_of_itself_behind() -> None:
     assert file.getvalue().endswith("\x1b[2K")
 
 
+@pytest.mark.parametrize("step", ["set_live", "show_cursor", "push_render_hook"])
+@pytest.mark.parametrize("done", [True, False])
+def test_a_live_view_that_is_interrupted_as_it_begins_gives_the_cursor_back(monkeypatch: pytest.MonkeyPatch, step: str, done: bool) -> None:
+    console, file = make_console(terminal=True)
+    view, work = LiveView(make_progress(), console), getattr(console, step)
+
+    def interrupted(*arguments: Any) -> None:
+        monkeypatch.undo()
+        if done:
+            work(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(console, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        view.start()
+    view.stop()
+    assert file.getvalue().rfind("\x1b[?25h") > file.getvalue().rfind("\x1b[?25l")
+
+
 def test_a_trial_after_its_last_epoch_is_being_evaluated() -> None:
     progress = make_progress(epochs=2)
     progress.start(Suggestion(trial_id="t", arm=Arm("bsd", Condition(kind="none")), number=0, params={}, seed=0))

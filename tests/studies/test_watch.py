@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -250,6 +251,27 @@ def test_ctrl_c_ends_watching_and_not_the_run(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors == "No longer watched; the run goes on.\n"
+
+
+def test_sigterm_ends_watching_and_gives_the_cursor_back(tmp_path: Path) -> None:
+    run = make_run(tmp_path, make_events(*ALL[:1]))
+    screen, terminal = os.openpty()
+    seen = b""
+    with run.lock():
+        command = [sys.executable, "-m", "studies", "watch", str(run.path)]
+        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+        process = subprocess.Popen(command, stdout=terminal, stderr=subprocess.PIPE, env=environment)
+        while b"\x1b[?25l" not in seen:  # the cursor is hidden
+            seen += os.read(screen, 4096)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+        os.close(terminal)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while more := os.read(screen, 4096):
+                seen += more
+    os.close(screen)
+    assert (process.returncode, errors) == (143, b"No longer watched; the run goes on.\n")
+    assert seen.rfind(b"\x1b[?25h") > seen.rfind(b"\x1b[?25l")
 
 
 def test_a_run_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
