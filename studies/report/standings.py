@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,7 +16,7 @@ from studies.statistics.stored import temperature_of
 
 Key = tuple[str, str]  # condition, method
 
-_ROLE_TITLES: Final = {"best_accuracy": "most accurate", "best_ece": "best calibrated", "knee": "knee"}
+ROLE_TITLES: Final = {"best_accuracy": "most accurate", "best_ece": "best calibrated", "knee": "knee"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,7 @@ class Standings:
         return [standing for (name, _), standing in self.by_arm.items() if name == condition]
 
 
+@functools.lru_cache(maxsize=1)  # several sections of one report ask for them
 def collect_standings(source: ReportSource) -> Standings:
     """Who stands for whom: settings that were confirmed, or, where no confirming training has come to its end, search trials.
 
@@ -161,7 +163,7 @@ def _about_confirmed(source: ReportSource, role: str, standings: Iterable[Standi
     n = of_wanted(counts[0], setup["seeds"]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]} of {setup['seeds']}"
     failed = sum(standing.n_failed for standing in standings)
     trainings = (
-        f"Each method by its {_ROLE_TITLES[role]} setting of the search ({role}, chosen by {source.spec.validation_labels} validation "
+        f"Each method by its {ROLE_TITLES[role]} setting of the search ({role}, chosen by {source.spec.validation_labels} validation "
         f"labels), trained again: n = {n} fresh seeds{wrong_labels_of(source.document)}, on {setup['train_on']}."
     )
     if failed:

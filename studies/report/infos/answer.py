@@ -12,8 +12,10 @@ from typing import Final
 from studies.report.compared import SAME, first_role
 from studies.report.infos.leaders import Lead, Numbers, leads
 from studies.report.infos.limits import after_temperature, basis, cautions, judged
-from studies.report.infos.verdict_words import listed, several_conditions, under, within_condition
+from studies.report.infos.marks import short_titles
+from studies.report.infos.verdict_words import listed, several_conditions, under, where_tested, within_condition
 from studies.report.source import ReportSource
+from studies.report.standings import collect_standings
 from studies.screen import percent
 
 _FULL: Final = 2  # conditions whose verdicts are spelled out; of more they are counted
@@ -74,13 +76,14 @@ def _searched(source: ReportSource) -> list[str]:
         why = "nothing has been confirmed on test images yet"
     if not finished:
         return [f"No trial of the search came to its end, and {why}."]
+    titles = short_titles(source.spec.targets)
     parts: list[str] = []
     for condition in source.conditions:
         members = [row for row in finished if row["condition"] == condition]
         if members and len(parts) < _FULL:
             best = max(members, key=lambda row: (row[accuracy], -row[ece]))
             calm = min(members, key=lambda row: (row[ece], -row[accuracy]))
-            shown = {id(row): f"(accuracy {_percent(row[accuracy])}, ECE {_percent(row[ece])})" for row in (best, calm)}
+            shown = {id(row): f"({titles[0]} {_percent(row[accuracy])}, {titles[1]} {_percent(row[ece])})" for row in (best, calm)}
             parts.append(
                 f"{under(condition)} the most accurate and best calibrated trial is one of {best['method']} {shown[id(best)]}"
                 if best is calm
@@ -99,10 +102,12 @@ def _searched(source: ReportSource) -> list[str]:
 def _alone(source: ReportSource) -> list[str]:
     """Confirmed values without a pair to compare."""
     document = source.document
+    role = collect_standings(source).role
     finished = [point for point in document["confirmed"] if _measured(point)]
+    by_role = {point["condition"]: point for point in reversed(finished) if role in point["roles"]}
     shown = []
     for condition in dict.fromkeys(point["condition"] for point in finished):
-        point = next(point for point in finished if point["condition"] == condition)
+        point = by_role.get(condition) or next(point for point in finished if point["condition"] == condition)
         values = point["metrics"]
         shown.append(
             f"{under(condition)} {point['method']} reaches an accuracy of {_interval(values['test_accuracy'])} "
@@ -115,7 +120,10 @@ def _alone(source: ReportSource) -> list[str]:
         if n_methods == 1
         else "no two methods were confirmed in the same condition, so nothing is compared"
     )
-    return [f"On test, {'; '.join(shown[:_FULL])}{more}.", f"{why[0].upper()}{why[1:]}; {basis(document)}."]
+    return [
+        f"On test, {'; '.join(shown[:_FULL])}{more}.",
+        f"{why[0].upper()}{why[1:]}; {basis(document, role if len(by_role) == len(shown) else None)}.",
+    ]
 
 
 def _unequal(source: ReportSource) -> list[str]:
@@ -153,19 +161,20 @@ def _compared(source: ReportSource) -> list[str]:
     if not told:
         n = sum(lead.n_pairs for lead, _ in both)
         where = listed([under(lead.condition) for lead, _ in both]) if len(both) <= _FULL else f"in none of {len(both)} conditions"
-        pairs = f"{n} pair{'s' if n > 1 else ''}, Holm's correction"
+        limit = where_tested(both)
+        pairs = f"{n} pair{'s' if n > 1 else ''}, Holm's correction" if not limit else "Holm's correction"
         best = f"; the best means are {_best_means(both[0])}" if len(both) == 1 else ""
         verb = "are any two methods" if len(both) > _FULL else "no two methods are"
-        first = f"On test, {where} {verb} distinguishable in accuracy or ECE ({pairs}){best}"
+        first = f"On test, {where} {verb} distinguishable in accuracy or ECE{limit} ({pairs}){best}"
     elif len(told) <= _FULL:
         parts = [within_condition(*pair) for pair in told]
         if quiet:
             where = listed([under(lead.condition) for lead, _ in quiet]) if len(quiet) <= _FULL else f"in {len(quiet)} other conditions"
-            parts.append(f"{where} no two methods are distinguishable in either")
+            parts.append(f"{where} no two methods are distinguishable in either{where_tested(quiet)}")
         first = f"On test, {'; '.join(parts)} (p-values after Holm's correction)"
     else:
         first = f"On test, {several_conditions(both)} (after Holm's correction)"
-    limits = [basis(document), *after_temperature(document, role), *cautions(document, role)]
+    limits = [basis(document, role), *after_temperature(document, role), *cautions(document, role)]
     if quiet or any(lead.tied for pair in both for lead in pair):
         limits.append(f'"{SAME}" is within noise, which is no proof of being equal')
     return [f"{first}.", f"{_capital('; '.join(limits))}."]

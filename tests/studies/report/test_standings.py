@@ -81,3 +81,9 @@ def test_temperatures_of_trainings_on_all_images_are_those_of_the_search() -> No
     spec = make_spec(methods=["bsd"], trials=1, confirm={"seeds": 1, "train_on": "train+val"})
     source = confirmed_source([("bsd/none", 0, 0.7, 0.1)], {("bsd/none", 0): ("best_accuracy", [(0.7, 0.1)])}, spec)
     assert collect_standings(source).fitted_on == "validation images by the search's training of the setting"
+
+
+def test_the_sections_of_one_report_share_them() -> None:
+    source = measured_source(conditions=["none"])
+    assert collect_standings(source) is collect_standings(source)
+    assert collect_standings(measured_source(conditions=["none"])) is not collect_standings(source)

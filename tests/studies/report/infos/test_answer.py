@@ -7,7 +7,7 @@ import pytest
 from search_spaces import SEARCH_SPACES
 from studies.report.infos.answer import collect_answer
 from studies.report.source import ReportSource
-from tests.studies._dummies import make_events, make_spec
+from tests.studies._dummies import make_end, make_events, make_spec, make_suggest
 from tests.studies.report._sources import confirmed_source, make_source
 
 METHODS = ("cross_entropy", "bsd", "cs_kd")
@@ -211,3 +211,39 @@ def test_an_unfinished_confirm_phase_gives_no_verdict() -> None:
     assert "1 to 3 fresh seeds" in second
     for word in ("more accurate", "better calibrated"):
         assert word not in first + second
+
+
+def test_a_verdict_on_shared_seeds_stands_against_the_mean_over_all() -> None:
+    """Two lucky seeds, on which the other's trainings failed, make the best mean of the method that is worse on the shared ones."""
+    lucky: Values = {
+        "cross_entropy": (0.80, 0.81, 0.82, 0.99, 0.99),
+        "bsd": (0.85, 0.86, 0.871, None, None),
+        "cs_kd": (0.50, 0.51, 0.515, 0.50, 0.51),
+    }
+    first, _ = sentences(make_confirmed(lucky, dict.fromkeys(METHODS, (0.1,) * 5)))
+    assert "cross_entropy is more accurate than cs_kd, but less accurate than bsd on the seeds that both finished (accuracy 88.2 %" in first
+    assert "not distinguishable from bsd" not in first
+
+
+@pytest.mark.parametrize(("role", "title"), [("best_accuracy", "most accurate"), ("knee", "knee")])
+def test_it_is_said_which_setting_stands_for_a_method(role: str, title: str) -> None:
+    for methods in (METHODS, METHODS[:1]):
+        spec = make_spec(methods=list(methods), trials=1, confirm={"seeds": 3, "points": role})
+        values = {(f"{method}/none", 0): (role, list(zip(CLOSE[method], CALM[method], strict=True))) for method in methods}
+        source = confirmed_source([(arm, 0, 0.75, 0.1) for arm, _ in values], values, spec)
+        assert f", each method by its {title} setting" in sentences(source)[-1]
+
+
+def test_objectives_on_corrupted_images_are_called_so() -> None:
+    changes = {"objectives": ["val_corrupted_accuracy", "val_corrupted_ece"], "evaluate": {"corruptions": "main"}}
+    end = make_end("bsd/none", 0, 0.95, 0.02, val_corrupted_accuracy=0.40, val_corrupted_ece=0.30)
+    first, _ = sentences(make_source([make_suggest("bsd/none", 0), end], make_spec(methods=["bsd"], trials=1, **changes)))
+    assert "one of bsd (accuracy on corrupted images 40.0 %, ECE on corrupted images 30.0 %)" in first
+
+
+def test_where_a_quiet_study_could_not_test_all_pairs_it_says_so() -> None:
+    source = make_confirmed(CLOSE, ALIKE)
+    untested = next(pair for pair in source.document["comparisons"] if pair["metric"] == "test_ece")
+    untested |= {"p_value": None, "holm_p": None}
+    first, _ = sentences(source)
+    assert "in accuracy or ECE where that could be tested: 3 of 3 pairs in accuracy, 2 of 3 in ECE (Holm's correction)" in first
