@@ -84,7 +84,7 @@ def _confirmed(info: PlaneInfo, member: MethodPlane, style: Style) -> Trace:
         "error_x": bars([mark.ece for mark in member.marks], x),
         "error_y": bars([mark.accuracy for mark in member.marks], y),
         "marker": {"color": style.colour, "symbol": symbols, "size": 13, "line": {"width": 2, "color": style.colour}},
-        "hovertext": [_hover(mark.trial_id, mark.settings, _values_of_mark(mark)) for mark in member.marks],
+        "hovertext": [_hover(mark.trial_id, mark.settings, _values_of_mark(info, mark)) for mark in member.marks],
         "customdata": [info.command(mark.trial_id) for mark in member.marks],
         "showlegend": True,
     }
@@ -99,16 +99,17 @@ def _values_of(info: PlaneInfo, point: Point) -> list[str]:
     return lines
 
 
-def _values_of_mark(mark: Mark) -> list[str]:
+def _values_of_mark(info: PlaneInfo, mark: Mark) -> list[str]:
     def shown(summary: Any) -> str:
         value = f"{100 * summary['mean']:.1f}"
         return f"{value} %" if summary["low"] is None else f"{value} % [{100 * summary['low']:.1f}, {100 * summary['high']:.1f}]"
 
+    accuracy, ece = short_titles(info.objectives)
     seeds = f"{mark.n_finished} fresh seed{'' if mark.n_finished == 1 else 's'}"
     nll = "" if mark.nll is None else f", NLL {mark.nll:.3f}"
     return [
         f"confirmed as {', '.join(mark.roles)}, by test values over {seeds}",
-        f"accuracy {shown(mark.accuracy)}, ECE {shown(mark.ece)}{nll}",
+        f"{accuracy} {shown(mark.accuracy)}, {ece} {shown(mark.ece)}{nll}",
     ]
 
 

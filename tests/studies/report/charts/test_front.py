@@ -10,7 +10,7 @@ from studies.report.charts.front import front_charts
 from studies.report.figures.front import draw_front
 from studies.report.infos.front import collect_plane
 from studies.report.source import ReportSource
-from tests.studies._dummies import make_events, make_spec
+from tests.studies._dummies import make_choice, make_confirmation, make_end, make_events, make_spec, make_suggest
 from tests.studies.report._sources import Confirmed, Trial, confirmed_source, make_source
 
 TRIALS: list[Trial] = [
@@ -141,3 +141,14 @@ def test_one_seed_is_drawn_without_an_interval() -> None:
     info = collect_plane(source)
     assert "One seed has no interval" in info.caption
     draw_front(info, source.styles).draw_without_rendering()
+
+
+def test_confirmed_values_of_corrupted_images_are_called_so() -> None:
+    objectives = ["val_corrupted_accuracy", "val_corrupted_ece"]
+    spec = make_spec(methods=["bsd"], trials=1, objectives=objectives, evaluate={"corruptions": "main"}, confirm={"seeds": 1})
+    found = make_end("bsd/none", 0, 0.95, 0.02, val_corrupted_accuracy=0.40, val_corrupted_ece=0.30)
+    suggest, epochs, end = make_confirmation("bsd/none", 0, 0, 0.95, 0.02)
+    end["metrics"] |= {"test_corrupted_accuracy": 0.41, "test_corrupted_ece": 0.31}
+    events = [make_suggest("bsd/none", 0), found, make_choice({("bsd/none", 0): "best_accuracy"}), suggest, epochs, end]
+    confirmed = only_variant(make_source(events, spec))["data"][-1]
+    assert "over 1 fresh seed<br>accuracy on corrupted images 41.0 %, ECE on corrupted images 31.0 %" in confirmed["hovertext"][0]
