@@ -13,10 +13,10 @@ from studies.features import Features, read_features
 from studies.report.data_table import Cell, Column, DataTable
 from studies.report.feature_maps import FEWEST, FeatureMaps
 from studies.report.source import Numbers, ReportSource
+from studies.report.standings import collect_standings
 
 AT_MOST: Final = 24  # maps
 _POINTS: Final = 24_000  # of all maps together, so that the page stays small
-_ROLE: Final = "best_accuracy"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,19 +55,21 @@ class FeatureMap:
 
 @dataclass(frozen=True, eq=False)
 class FeaturesInfo:
-    """Maps of the most accurate confirmed setting of each method.
+    """Maps of the confirmed setting that stands for each method.
 
     Attributes:
         maps: by condition, then method, in the order of the study.
         without: methods and conditions that were confirmed and have no stored features.
         beyond: how many more there are features of.
         why: there is no map; None where there is one.
+        role: by which a setting stands for its method.
     """
 
     maps: list[FeatureMap]
     without: list[str]
     beyond: int
     why: str | None
+    role: str
 
     @property
     def missing(self) -> str | None:
@@ -95,7 +97,7 @@ class FeaturesInfo:
         lines = [
             f"Penultimate features of n = {n} test images{some}, class-stratified and the same for all, by t-SNE of their directions, "
             "coloured by true class.",
-            "One network each: the first fresh seed of the setting confirmed as best_accuracy, so no interval over seeds, and small "
+            f"One network each: the first fresh seed of the setting confirmed as {self.role}, so no interval over seeds, and small "
             "differences between methods are not distinguishable.",
             "Recall@1: share of images whose nearest other image (cosine) is of the same class. Intra-class variation: mean squared "
             "distance of normalised features to their class mean, in [0, 1].",
@@ -144,24 +146,25 @@ def collect_features(source: ReportSource) -> FeaturesInfo:
     Raises:
         DataError: a file of features is broken.
     """
-    found, without = _stored(source)
+    role = collect_standings(source).role
+    found, without = _stored(source, role)
     if not found:
-        return FeaturesInfo([], [], 0, _why(source))
+        return FeaturesInfo([], [], 0, _why(source), role)
     shown = found[:AT_MOST]
     per_map = _POINTS // len(shown)
     maps = FeatureMaps(source.path / "report" / "feature_maps.parquet")
     made = [_map(source, point, trial_id, maps, per_map) for point, trial_id in shown]
     maps.save()
-    return FeaturesInfo(made, without, len(found) - len(shown), None)
+    return FeaturesInfo(made, without, len(found) - len(shown), None, role)
 
 
-def _stored(source: ReportSource) -> tuple[list[tuple[Numbers, str]], list[str]]:
+def _stored(source: ReportSource, role: str) -> tuple[list[tuple[Numbers, str]], list[str]]:
     """Confirmed settings with the training whose features are stored, and the names of those without."""
     first = {row["confirms"]: row["trial_id"] for row in source.confirming if row["replicate"] == 0}
     found, without = [], []
     for condition in source.conditions:
         for method in source.methods:
-            point = source.confirmed(condition, method, _ROLE)
+            point = source.confirmed(condition, method, role)
             if point is None or not point["n_finished"]:
                 continue
             quality = source.document.get("features", {}).get(point["trial_id"])

@@ -80,6 +80,17 @@ def test_what_is_not_stored_is_named(tmp_path: Path) -> None:
     assert "No features are stored of cross_entropy in none." in info.caption
 
 
+def test_where_only_knees_are_confirmed_maps_are_of_these(tmp_path: Path) -> None:
+    spec = make_spec(methods=["bsd"], trials=1, confirm={"seeds": 1, "points": "knee"})
+    source = confirmed_source([("bsd/none", 0, 0.8, 0.1)], {("bsd/none", 0): ("knee", [(0.8, 0.1)])}, spec)
+    write_features(tmp_path / "tables" / "features" / f"{trial_id('bsd/none', 0)}-confirm-0.parquet", make_features())
+    document = collect_statistics(source.tables, spec, tmp_path / "tables" / "predictions")
+    info = collect_features(replace(source, document=document, path=tmp_path))
+    assert info.missing is None
+    assert [one.trial_id for one in info.maps] == ["bsd-none-0000-confirm-0"]
+    assert "the setting confirmed as knee" in info.caption
+
+
 def test_without_features_it_says_why(tmp_path: Path) -> None:
     older = collect_features(stored_source(tmp_path, methods=()))
     assert older.missing is not None
@@ -141,7 +152,7 @@ def test_a_panel_a_method_and_a_trace_a_class(tmp_path: Path) -> None:
 
 
 def test_above_ten_classes_colours_turn_and_the_hover_tells() -> None:
-    info = FeaturesInfo([made_map("a", 12)], [], 0, None)
+    info = FeaturesInfo([made_map("a", 12)], [], 0, None, "best_accuracy")
     (chart,) = features_charts(info, styles(["a"]))
     drawing = chart.variants["a"]
     assert len(drawing["data"]) == 10
@@ -155,7 +166,7 @@ def test_above_ten_classes_colours_turn_and_the_hover_tells() -> None:
 
 def test_names_are_text() -> None:
     name = "<b>$_$"
-    info = FeaturesInfo([made_map(name)], [], 0, None)
+    info = FeaturesInfo([made_map(name)], [], 0, None, "best_accuracy")
     (chart,) = features_charts(info, styles([name]))
     assert "<b>" not in str(chart.variants[name])
     figure = draw_features(info, styles([name]))
