@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
@@ -22,7 +23,7 @@ class RatePoint:
     Attributes:
         condition, method: of its arm.
         kind: of the noise; none without.
-        rate: share of training labels that are wrong, as a fraction.
+        rate: share of training labels that are wrong, as a fraction; of the condition, so the same for all its methods.
         accuracy, ece: over the seeds.
     """
 
@@ -124,14 +125,21 @@ class NoiseRateInfo:
 def collect_noise_rate(source: ReportSource) -> NoiseRateInfo:
     """From table trials."""
     standings = collect_standings(source)
-    points = [point for standing in standings.by_arm.values() if (point := _point(standing, standings.split)) is not None]
-    return NoiseRateInfo(standings, points)
+    rates = {condition: _rate(standings.of(condition)) for condition in standings.conditions}
+    found = (_point(standing, rates[standing.condition], standings.split) for standing in standings.by_arm.values())
+    return NoiseRateInfo(standings, [point for point in found if point is not None])
 
 
-def _point(standing: Standing, split: str) -> RatePoint | None:
+def _rate(standings: Iterable[Standing]) -> float | None:
+    """The mean over the seeds of one condition: where the kind leaves the share to chance, seeds differ, and methods share them."""
+    trainings = (row for standing in standings for row in standing.trainings)
+    by_seed = {row["replicate"]: row["noise_rate"] for row in trainings if row["noise_rate"] is not None}
+    return fmean(by_seed.values()) if by_seed else None
+
+
+def _point(standing: Standing, rate: float | None, split: str) -> RatePoint | None:
     """None where the share of wrong labels, or the accuracy, is not known."""
-    rates = [row["noise_rate"] for row in standing.trainings if row["noise_rate"] is not None]
     accuracy, ece = standing.over_seeds(f"{split}_accuracy"), standing.over_seeds(f"{split}_ece")
-    if not rates or accuracy.mean is None:
+    if rate is None or accuracy.mean is None:
         return None
-    return RatePoint(standing.condition, standing.method, standing.trainings[0]["noise_kind"], fmean(rates), accuracy, ece)
+    return RatePoint(standing.condition, standing.method, standing.trainings[0]["noise_kind"], rate, accuracy, ece)
