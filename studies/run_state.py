@@ -10,6 +10,7 @@ from typing import Any
 
 from studies.outcome import Outcome, confirm_outcome, end_outcome
 from studies.spec import StudySpec
+from studies.spending import Spending
 
 Event = Mapping[str, Any]
 
@@ -19,38 +20,16 @@ class ArmState:
     """One arm's search so far.
 
     Attributes:
-        wanted: finished trials, or with early stopping full trainings, as in `ArmSearch`.
-        by_epochs: whether every epoch counts, those of failed trials too.
-        finished, failed, stopped: trials that ended.
-        spent: of what is wanted.
+        budget: what it spent.
         seconds: of each finished trial, training and evaluation.
     """
 
-    wanted: int
-    by_epochs: bool
-    finished: int = 0
-    failed: int = 0
-    stopped: int = 0
-    spent: Fraction = Fraction(0)
+    budget: Spending
     seconds: list[float] = field(default_factory=list)
-
-    @property
-    def can_pay(self) -> bool:
-        """Whether another trial fits into its budget."""
-        return self.spent + 1 <= self.wanted
-
-    @property
-    def gave_up(self) -> bool:
-        """Whether it ended for its failures, with budget left."""
-        return self.can_pay and self.failed >= self.wanted
 
     def count(self, outcome: Outcome, seconds: float | None) -> None:
         """A trial ended."""
-        self.finished += outcome.values is not None
-        self.failed += outcome.failed
-        self.stopped += outcome.stopped
-        if self.by_epochs or not outcome.failed:
-            self.spent += outcome.share
+        self.budget.count(outcome)
         if outcome.values is not None and seconds is not None:
             self.seconds.append(seconds)
 
@@ -70,8 +49,7 @@ class RunState:
 
     def __init__(self, spec: StudySpec) -> None:
         self._spec = spec
-        by_epochs = spec.stopping.kind != "none"
-        self.arms = {arm.name: ArmState(spec.trials, by_epochs) for arm in spec.arms}
+        self.arms = {arm.name: ArmState(Spending.of(spec)) for arm in spec.arms}
         self.to_confirm: dict[str, int] | None = None
         self.n_confirmed = 0
         self.test_opened: str | None = None
@@ -123,23 +101,23 @@ class RunState:
     @property
     def n_trials(self) -> Fraction:
         """Of `n_wanted`: finished trials, or with early stopping trainings that were spent."""
-        return sum((arm.spent for arm in self.arms.values()), Fraction(0))
+        return sum((arm.budget.spent for arm in self.arms.values()), Fraction(0))
 
     @property
     def n_wanted(self) -> int:
         """Finished trials of the search, or full trainings."""
-        return sum(arm.wanted for arm in self.arms.values())
+        return sum(arm.budget.wanted for arm in self.arms.values())
 
     @property
     def n_failed(self) -> int:
         """Failed trials of the search."""
-        return sum(arm.failed for arm in self.arms.values())
+        return sum(arm.budget.failed for arm in self.arms.values())
 
     @property
     def searched(self) -> bool:
         """Whether the search is over."""
         open_trials = any(phase == "search" and self.is_open(trial_id) for trial_id, (phase, _) in self._suggested.items())
-        return not open_trials and all(not arm.can_pay or arm.gave_up for arm in self.arms.values())
+        return not open_trials and not any(arm.budget.begins_one_more() for arm in self.arms.values())
 
     @property
     def complete(self) -> bool:
@@ -147,14 +125,14 @@ class RunState:
         if not self.searched or self._spec.confirm is None:
             return self.searched
         if self.to_confirm is None:  # where no trial finished, there is nothing to choose, and the test split stays closed
-            return not any(self.arms[arm.name].finished for arm in self._spec.compared_arms)
+            return not any(self.arms[arm.name].budget.completed for arm in self._spec.compared_arms)
         return self.n_confirmed >= sum(self.to_confirm.values())
 
     @property
     def without_result(self) -> list[str]:
         """Arms of a complete run that gave up, or of which no confirmed setting came through."""
         confirmed = self.to_confirm or {}
-        return [name for name, arm in self.arms.items() if arm.gave_up or (name in confirmed and not self._confirmed_by_arm[name])]
+        return [name for name, arm in self.arms.items() if arm.budget.gave_up() or (name in confirmed and not self._confirmed_by_arm[name])]
 
     def seconds_left(self, slots: int) -> float | None:
         """What the phase that the run is in will take, by the mean duration of the trials that finished; None before there is one.
@@ -169,6 +147,6 @@ class RunState:
             return missing * fmean(known) / max(1, min(slots, missing)) if known else None
         if not durations:
             return None
-        waiting = {name: arm for name, arm in self.arms.items() if arm.can_pay and not arm.gave_up}
-        work = sum(float(arm.wanted - arm.spent) * fmean(arm.seconds or durations) for arm in waiting.values())
+        waiting = {name: arm for name, arm in self.arms.items() if arm.budget.begins_one_more()}
+        work = sum(float(arm.budget.wanted - arm.budget.spent) * fmean(arm.seconds or durations) for arm in waiting.values())
         return work / max(1, slots)

@@ -11,7 +11,6 @@ import warnings
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from studies.optuna_journal import JournalInMemory
 from studies.outcome import Outcome, end_outcome
 from studies.search_memory import SearchMemory
 from studies.spec import Arm, StudySpec
+from studies.spending import Spending
 from studies.trial_seeds import search_seed
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
@@ -102,12 +102,7 @@ class Suggestion:
 class ArmSearch:
     """The search of one arm.
 
-    An arm is done when `n_trials` have completed. A failed trial is replaced, so that arms end with equal numbers of finished trials;
-    after `n_trials` failures the arm gives up, so that a hopeless setting does not run for ever.
-
-    With early stopping `n_trials` full trainings are the arm's budget in epochs. Every epoch counts, those of failed trials too, and a
-    trial is only begun if the arm can pay for all of its epochs; so arms end equal within one training. What an audited trial trains
-    beyond its stop is not counted.
+    When it is over, `Spending` says.
 
     What a suggestion costs is bounded: it follows from the arm's newest 500 trials that ended, and from up to 50 older ones that no
     trial beats (see `search_memory`); from all of them while there are no more.
@@ -118,9 +113,8 @@ class ArmSearch:
         self.space = ArmSpace.of(spec, arm.method)
         self._memory = SearchMemory()
         self.study = optuna.create_study(study_name=arm.name, directions=list(DIRECTIONS), storage=self._memory)
-        self.issued = self.completed = self.failed = self.stopped = 0
-        self.spent = Fraction(0)  # of the budget
-        self._by_epochs = spec.stopping.kind != "none"
+        self.issued = 0
+        self.budget = Spending.of(spec)
         self._open: dict[int, int] = {}  # our number -> Optuna's
         self._parked: dict[int, int] = {}  # the same, of trials that were given back
         self._again: deque[tuple[int, dict[str, Any]]] = deque()
@@ -133,16 +127,12 @@ class ArmSearch:
     @property
     def wants_more(self) -> bool:
         """Whether another trial should be started now."""
-        return bool(self._again) or (self._can_pay and self.failed < self.n_trials)
+        return bool(self._again) or self.budget.begins_one_more(self.running)
 
     @property
     def gave_up(self) -> bool:
         """Whether it ended for its failures, with budget left."""
-        return self._can_pay and self.failed >= self.n_trials
-
-    @property
-    def _can_pay(self) -> bool:
-        return self.spent + self.running + 1 <= self.n_trials
+        return self.budget.gave_up(self.running)
 
     def ask(self) -> Suggestion:
         """The next trial: one that was interrupted, else the next published point, else what Optuna suggests."""
@@ -177,14 +167,7 @@ class ArmSearch:
     def tell(self, number: int, outcome: Outcome) -> None:
         """Record how trial `number` ended."""
         self.study.tell(self._open.pop(number), None if outcome.values is None else list(outcome.values), state=_optuna_state(outcome))
-        self._count(outcome)
-
-    def _count(self, outcome: Outcome) -> None:
-        self.completed += outcome.values is not None
-        self.failed += outcome.failed
-        self.stopped += outcome.stopped
-        if self._by_epochs or not outcome.failed:
-            self.spent += outcome.share
+        self.budget.count(outcome)
 
     def give_back(self, number: int, params: dict[str, Any]) -> None:
         """The process of trial `number` died: hand it out again as it was, as the same Optuna trial."""
@@ -197,7 +180,7 @@ class ArmSearch:
         if outcome is None:
             self._again.append((number, params))
             return
-        self._count(outcome)
+        self.budget.count(outcome)
         searched = {name: params[name] for name in self.space.searched}
         self.study.add_trial(
             optuna.trial.create_trial(
@@ -262,7 +245,7 @@ class StudySearch:
         waiting = [arm for arm in self.arms.values() if arm.wants_more and not (self.repeatable and arm.running)]
         if not waiting:
             return None
-        return min(waiting, key=lambda arm: (arm.running, arm.spent + arm.failed + arm.running)).ask()
+        return min(waiting, key=lambda arm: (arm.running, arm.budget.spent + arm.budget.failed + arm.running)).ask()
 
     def tell(self, arm: str, number: int, outcome: Outcome) -> None:
         """Record how a trial ended."""

@@ -84,7 +84,7 @@ def _search(search: StudySearch, slots: int, folder: Path) -> DriverCost:
         run_trials(driver, data=make_search_data(), settings=make_settings(), gpus=0.0, slots=slots, folder=folder / "ray", sent={})
     ledger.close()
     return DriverCost(
-        n_trials=sum(arm.completed for arm in search.arms.values()),
+        n_trials=sum(arm.budget.completed for arm in search.arms.values()),
         cpu_seconds=time.process_time() - cpu,
         wall_seconds=time.perf_counter() - wall,
         before_bytes=before,

@@ -206,9 +206,9 @@ def test_a_study_ends_when_every_arm_has_its_budget(bench: Bench) -> None:
 def test_a_failed_trial_is_told_as_failed_noted_and_replaced(bench: Bench) -> None:
     bench.run("t0", accuracy=None)
     assert bench.view.notes == ["cross_entropy-none-0000 failed: diverged: loss nan"]
-    assert (bench.progress.failed, bench.search.arms["cross_entropy/none"].failed) == (1, 1)
+    assert (bench.progress.failed, bench.search.arms["cross_entropy/none"].budget.failed) == (1, 1)
     bench.run_all("u")
-    assert [arm.completed for arm in bench.search.arms.values()] == [2, 2]
+    assert [arm.budget.completed for arm in bench.search.arms.values()] == [2, 2]
 
 
 def test_a_traceback_goes_to_the_log_and_not_to_the_ledger(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -241,11 +241,11 @@ def test_a_trial_whose_process_died_gets_an_end_and_is_replaced(bench: Bench, mo
     assert synced == ["end"]
     assert (end["event"], end["trial_id"], end["state"]) == ("end", "cross_entropy-none-0000", "failed")
     assert "process died" in end["error"]
-    assert bench.search.arms["cross_entropy/none"].failed == 1
+    assert bench.search.arms["cross_entropy/none"].budget.failed == 1
     (row,) = build_tables(bench.events, CONSTANTS).trials.to_pylist()
     assert (row["state"], row["val_accuracy"], row["error"]) == ("failed", None, end["error"])
     bench.run_all("u")
-    assert [arm.completed for arm in bench.search.arms.values()] == [2, 2]
+    assert [arm.budget.completed for arm in bench.search.arms.values()] == [2, 2]
 
 
 def test_a_trial_that_ended_before_its_process_died_keeps_its_result(bench: Bench) -> None:
@@ -253,7 +253,7 @@ def test_a_trial_that_ended_before_its_process_died_keeps_its_result(bench: Benc
     bench.driver.receive("t0", bench.message("t0"))
     bench.driver.complete("t0", died=True)
     assert [event["state"] for event in bench.events if event["event"] == "end"] == ["complete"]
-    assert bench.search.arms["cross_entropy/none"].completed == 1
+    assert bench.search.arms["cross_entropy/none"].budget.completed == 1
 
 
 def test_a_trial_that_ends_without_a_result_is_a_failure_so_that_the_study_does_not_wait_for_ever(bench: Bench) -> None:
@@ -265,7 +265,7 @@ def test_a_trial_that_ends_without_a_result_is_a_failure_so_that_the_study_does_
     assert (end["epochs"], end["images_seen"], end["train_seconds"]) == (1, 100, 0.25)  # what it spent is known
     assert bench.events[-1]["error"] == "the trial ended without a result; see run.log"
     arm = bench.search.arms["cross_entropy/none"]
-    assert (arm.completed, arm.failed, arm.running) == (0, 1, 0)
+    assert (arm.budget.completed, arm.budget.failed, arm.running) == (0, 1, 0)
 
 
 def test_a_trial_that_tune_starts_again_counts_once(bench: Bench) -> None:
@@ -276,7 +276,7 @@ def test_a_trial_that_tune_starts_again_counts_once(bench: Bench) -> None:
     bench.driver.complete("t0", died=False)
     tables = build_tables(bench.events, CONSTANTS)
     assert (len(tables.trials), len(tables.epochs)) == (1, 2)
-    assert bench.search.arms["cross_entropy/none"].completed == 1
+    assert bench.search.arms["cross_entropy/none"].budget.completed == 1
 
 
 # --- replay
@@ -314,7 +314,7 @@ def test_a_trial_that_was_cut_off_runs_again_with_the_same_settings_and_seed(mak
     tables = build_tables(resumed.events, CONSTANTS)
     assert tables.trials.equals(build_tables(whole.events, CONSTANTS).trials)
     assert len(tables.epochs) == 2 * 8
-    assert [arm.completed for arm in resumed.search.arms.values()] == [4, 4]
+    assert [arm.budget.completed for arm in resumed.search.arms.values()] == [4, 4]
 
 
 def test_a_search_that_was_cut_twice_is_still_the_same(make_bench: MakeBench) -> None:
@@ -337,5 +337,5 @@ def test_replayed_failures_are_counted(make_bench: MakeBench) -> None:
     first.run("t0", accuracy=None)
     second = make_bench("ledger")
     second.driver.replay(first.events)
-    assert (second.progress.failed, second.search.arms["cross_entropy/none"].failed) == (1, 1)
+    assert (second.progress.failed, second.search.arms["cross_entropy/none"].budget.failed) == (1, 1)
     assert second.search.arms["cross_entropy/none"].issued == 1

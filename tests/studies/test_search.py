@@ -67,15 +67,15 @@ def test_a_failed_trial_is_replaced_so_that_finished_trials_are_equal() -> None:
     handed_out = play(search, fail=[("bsd/none", 0), ("bsd/none", 2)])
     assert [suggestion.number for suggestion in of_arm(handed_out, "bsd/none")] == [0, 1, 2, 3, 4]
     assert [suggestion.number for suggestion in of_arm(handed_out, "cross_entropy/none")] == [0, 1, 2]
-    assert (search.arms["bsd/none"].completed, search.arms["bsd/none"].failed) == (3, 2)
+    assert (search.arms["bsd/none"].budget.completed, search.arms["bsd/none"].budget.failed) == (3, 2)
 
 
 def test_an_arm_that_only_fails_gives_up_after_as_many_failures_as_it_has_trials() -> None:
     search = StudySearch(make_spec(trials=3), slots=1)
     handed_out = play(search, fail=[("bsd/none", number) for number in range(100)])
     assert len(of_arm(handed_out, "bsd/none")) == 3
-    assert (search.arms["bsd/none"].completed, search.arms["bsd/none"].failed) == (0, 3)
-    assert search.arms["cross_entropy/none"].completed == 3
+    assert (search.arms["bsd/none"].budget.completed, search.arms["bsd/none"].budget.failed) == (0, 3)
+    assert search.arms["cross_entropy/none"].budget.completed == 3
     assert search.done
 
 
@@ -120,9 +120,9 @@ def test_budgets_hold_whatever_ends_first_and_whatever_fails(slots: int, trials:
     assert search.done
     assert len(names) == sum(arm.issued for arm in search.arms.values())
     for arm in search.arms.values():
-        assert arm.completed <= trials
-        assert arm.completed == trials or arm.failed >= trials
-        assert arm.failed < trials + slots
+        assert arm.budget.completed <= trials
+        assert arm.budget.completed == trials or arm.budget.failed >= trials
+        assert arm.budget.failed < trials + slots
 
 
 # --- order, independence, repeatability
@@ -247,7 +247,7 @@ def test_a_rebuilt_search_goes_on_exactly_as_an_uninterrupted_one(cut: int) -> N
     whole = play(StudySearch(spec, slots=1), fail=failed)
     search = rebuild(StudySearch(spec, slots=1), whole[:cut], [], failed)
     assert play(search, fail=failed) == whole[cut:]
-    assert [arm.completed for arm in search.arms.values()] == [10, 10]
+    assert [arm.budget.completed for arm in search.arms.values()] == [10, 10]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 7, 15])
@@ -259,7 +259,7 @@ def test_an_interrupted_trial_comes_again_and_all_that_follow_are_as_they_would_
     assert remaining[0] == whole[cut]
     for arm in search.arms:
         assert of_arm(remaining, arm) == of_arm(whole[cut:], arm)
-    assert [arm.completed for arm in search.arms.values()] == [10, 10]
+    assert [arm.budget.completed for arm in search.arms.values()] == [10, 10]
     assert sum(len(arm.study.trials) for arm in search.arms.values()) == 20
 
 

@@ -135,11 +135,11 @@ def test_the_end_of_a_stopped_trial_is_on_the_disk_before_the_search_is_told(tmp
         suggestion = study.driver._suggestions["t"]
         arm = study.search.arms[suggestion.arm.name]
         stopped = any(study.driver.receive("t", json.dumps([event])) for event in trial_events(suggestion))
-        last, before = study.events[-1], arm.stopped
+        last, before = study.events[-1], arm.budget.stopped
         study.driver.complete("t", died=False)
     study.close()
     assert (last["event"], last["trial_id"], last["state"]) == ("end", suggestion.trial_id, "stopped")
-    assert arm.stopped == before + 1
+    assert arm.budget.stopped == before + 1
 
 
 # --- budgets
@@ -154,7 +154,7 @@ def test_budgets_are_equal_in_epochs_within_one_training(played: Played) -> None
     for name, arm in played.search.arms.items():
         spent = epochs_spent([row for row in table(played) if row["arm"] == name])
         assert 4 * EPOCHS < spent <= 5 * EPOCHS
-        assert arm.spent == Fraction(spent, EPOCHS)
+        assert arm.budget.spent == Fraction(spent, EPOCHS)
         assert arm.issued > 5
         assert not arm.gave_up
     assert played.search.done
@@ -165,7 +165,7 @@ def test_an_arm_that_only_fails_gives_up_also_with_stopping() -> None:
     while (suggestion := search.next()) is not None:
         search.tell("bsd/none", suggestion.number, Outcome(values=None, share=Fraction(1, 100)))
     assert search.done
-    assert (search.arms["bsd/none"].failed, search.arms["bsd/none"].gave_up) == (5, True)
+    assert (search.arms["bsd/none"].budget.failed, search.arms["bsd/none"].gave_up) == (5, True)
 
 
 def test_a_running_trial_reserves_a_full_training() -> None:
@@ -181,8 +181,8 @@ def test_a_running_trial_reserves_a_full_training() -> None:
 
 
 def test_progress_counts_stopped_trials_by_what_they_cost(played: Played) -> None:
-    assert played.progress.finished == sum(arm.spent - failed_share(arm.arm.name, played) for arm in played.search.arms.values())
-    assert played.progress.arms["bsd/none"].stopped == played.search.arms["bsd/none"].stopped
+    assert played.progress.finished == sum(arm.budget.spent - failed_share(arm.arm.name, played) for arm in played.search.arms.values())
+    assert played.progress.arms["bsd/none"].stopped == played.search.arms["bsd/none"].budget.stopped
 
 
 def failed_share(arm: str, played: Played) -> Fraction:

@@ -127,7 +127,7 @@ def test_a_trial_that_does_not_get_on_fails_with_the_last_cause_and_spends_each_
     assert "4 times without getting further (its node ran out of memory)" in end["error"]
     assert (end["epochs"], end["images_seen"], end["train_seconds"], end["total_epochs"]) == (2, 200, 0.5, 9)
     assert bench.forgotten == [(TRIAL, "end")]
-    assert bench.search.arms["cross_entropy/none"].failed == 1
+    assert bench.search.arms["cross_entropy/none"].budget.failed == 1
 
 
 def test_what_an_earlier_driver_heard_of_a_trial_is_spent(make: Make) -> None:
@@ -262,7 +262,7 @@ def test_after_a_write_that_failed_nothing_is_told_and_nothing_begins(make: Make
     assert bench.driver.suggest("t2") is None
     assert bench.driver.problem is first
     for arm in bench.search.arms.values():
-        assert (arm.running, arm.completed, arm.failed) == (1, 0, 0)  # whoever resumes runs them again
+        assert (arm.running, arm.budget.completed, arm.budget.failed) == (1, 0, 0)  # whoever resumes runs them again
     assert bench.forgotten == []
 
 
@@ -282,7 +282,7 @@ def test_a_trial_whose_end_is_on_the_disk_is_told_even_then(make: Make) -> None:
     on_a_full_disk(bench)
     assert bench.tell("t1", epoch(1))
     bench.driver.complete("t0", died=False)
-    assert bench.search.arms["cross_entropy/none"].completed == 1
+    assert bench.search.arms["cross_entropy/none"].budget.completed == 1
     assert bench.path.read_bytes() == written
 
 
