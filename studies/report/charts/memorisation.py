@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from studies.report.charts.base import Trace, drawing
 from studies.report.infos.memorisation import MEASURES, TITLES, Measure, MemorisationInfo, MethodCurves, known
 from studies.report.palette import Style
 from studies.report.section import Chart, Styles
+
+MOST_POINTS: Final = 200  # of a line: there are no more places on a screen to tell apart; the files have every epoch
 
 
 def memorisation_charts(info: MemorisationInfo, styles: Styles) -> list[Chart]:
@@ -39,22 +41,24 @@ def _traces(curves: MethodCurves, measure: Measure, style: Style) -> list[Trace]
     """The band below, then the line."""
     band = curves.bands[measure]
     method = html.escape(curves.method)
-    epochs = np.arange(1, len(band.mean) + 1)
+    n = len(band.mean)
+    some = np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).round().astype(int))  # the first epoch and the last among them
+    epochs, mean, low, high = some + 1, band.mean[some], band.low[some], band.high[some]
     line: Trace = {
         "type": "scatter",
         "mode": "lines",
         "name": method,
         "legendgroup": method,
         "x": epochs.tolist(),
-        "y": known(np.round(100 * band.mean, 3)),
+        "y": known(np.round(100 * mean, 3)),
         "line": {"color": style.colour, "dash": style.line, "width": 1.8},
         "hovertemplate": f"{method}, epoch %{{x}}: %{{y:.1f}} %<extra></extra>",
     }
-    there = ~np.isnan(band.low)
+    there = ~np.isnan(low)
     if not there.any():
         return [line]
     around = np.concatenate([epochs[there], epochs[there][::-1]])
-    ends = np.round(100 * np.concatenate([band.low[there], band.high[there][::-1]]), 3)
+    ends = np.round(100 * np.concatenate([low[there], high[there][::-1]]), 3)
     area: Trace = {
         "type": "scatter",
         "mode": "lines",

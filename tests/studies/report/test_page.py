@@ -101,7 +101,9 @@ def test_it_opens_from_disk_without_a_network_or_an_error(opened: Opened, run: R
     assert headings == [section.title for section in SECTIONS]
     assert opened.page.locator(".chart").count() >= 12
     assert opened.page.locator(".chart .main-svg").count() >= opened.page.locator(".chart").count()
-    assert opened.page.locator(".missing").all_inner_texts() == [f"None of {n_trainings(run)} trainings failed."]
+    importance, failures = opened.page.locator(".missing").all_inner_texts()  # two trials an arm say nothing of importance
+    assert importance.startswith("Importance needs at least 4 finished trials in an arm")
+    assert failures == f"None of {n_trainings(run)} trainings failed."
     keep_screenshot(opened.page, "wide")
 
 
@@ -184,7 +186,8 @@ def test_every_chart_has_its_numbers_as_a_table_and_as_files(opened: Opened, run
     for link in page.locator(".links a").all():
         target = str(link.get_attribute("href"))
         if not target.startswith("data:text/csv;base64,"):
-            assert (run.page.parent / target).read_bytes()[:4] == b"PAR1"
+            content = (run.page.parent / target).read_bytes()
+            assert content[:4] == b"PAR1" if target.endswith(".parquet") else content.decode().count("\n") > 20, target
     names = {path.stem for path in (run.page.parent / "data").glob("*.parquet")}
     assert names == {str(table.get_attribute("id")).removeprefix("table-") for table in page.locator("table").all()}
 
