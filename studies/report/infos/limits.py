@@ -49,7 +49,9 @@ def after_temperature(document: Numbers, role: str) -> list[str]:
         return [f"after temperature scaling the pair that differs in ECE {is_so}"]
     if untested == len(told):
         return [f"after temperature scaling none of the {untested} pairs that differ in ECE could be tested"]
-    more = (f", {turned} the other way round" if turned else "") + (f", and {untested} could not be tested" if untested else "")
+    more = (f" the same way, and {turned} the other way round" if turned else "") + (
+        f", and {untested} could not be tested" if untested else ""
+    )
     if not kept:
         return [f"after temperature scaling none of the {len(told)} pairs that differ in ECE is still told apart{more}"]
     share = "all" if kept == len(told) else f"{kept} of the"

@@ -127,7 +127,7 @@ def test_a_best_mean_stands_out_only_from_all_others() -> None:
         ),
         (
             [("a", "b", "better", 0.01), ("a", "c", "worse", 0.01)],
-            "1 of the 2 pairs that differ in ECE are still told apart, 1 the other way round",
+            "1 of the 2 pairs that differ in ECE are still told apart the same way, and 1 the other way round",
         ),
     ],
 )
