@@ -20,7 +20,7 @@ from studies.parquet_file import read_parquet
 from studies.run_folder import write_atomically
 
 Float32 = npt.NDArray[np.float32]
-MOST_PLACES: Final = 24_000  # of all maps of a report together: so the page stays small, and all are made in less than a minute
+MOST_PLACES: Final = 8_000  # of all maps of a report together: four of 2,000 take 8 to 12 s, and many small ones less
 FEWEST: Final = 4  # images: with fewer no perplexity is possible
 _PERPLEXITY: Final = 30.0
 _STEPS: Final = 500  # 1,000 take 2.5 times as long and keep neighbours as well: trustworthiness 0.913 and 0.913 with 2,000 images

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from studies.features import Features, read_features
 from studies.report.data_table import Cell, Column, DataTable
-from studies.report.feature_maps import FEWEST, FeatureMaps
+from studies.report.feature_maps import FEWEST, MOST_PLACES, FeatureMaps
 from studies.report.source import Numbers, ReportSource
 from studies.report.standings import collect_standings
 
 AT_MOST: Final = 24  # maps
-_POINTS: Final = 24_000  # of all maps together, so that the page stays small
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +150,8 @@ def collect_features(source: ReportSource) -> FeaturesInfo:
     if not found:
         return FeaturesInfo([], [], 0, _why(source), role)
     shown = found[:AT_MOST]
-    per_map = _POINTS // len(shown)
+    # By the study, not by what is confirmed so far: maps that are made stay.
+    per_map = MOST_PLACES // min(len(source.spec.compared_arms), AT_MOST)
     maps = FeatureMaps(source.path / "report" / "feature_maps.parquet")
     made = [_map(source, point, trial_id, maps, per_map) for point, trial_id in shown]
     maps.save()

@@ -12,6 +12,7 @@ import pytest
 
 from bsd_core.errors import DataError
 from studies.features import Features, write_features
+from studies.report import feature_maps
 from studies.report.charts.features import features_charts
 from studies.report.figures.features import draw_features
 from studies.report.infos import features as module
@@ -120,7 +121,7 @@ def test_a_broken_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_many_maps_share_a_number_of_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_POINTS", 20)
+    monkeypatch.setattr(module, "MOST_PLACES", 20)
     info = collect_features(stored_source(tmp_path))
     assert [len(one.rows) for one in info.maps] == [10, 10]
     assert "n = 12 test images (of these 10 on each map)" in info.caption
@@ -128,6 +129,13 @@ def test_many_maps_share_a_number_of_points(tmp_path: Path, monkeypatch: pytest.
     info = collect_features(stored_source(tmp_path))
     assert [one.method for one in info.maps] == ["cross_entropy"]
     assert "The first 1 maps of 2 are drawn." in info.caption
+
+
+def test_maps_that_are_made_stay_when_one_more_arm_is_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_PLACES", 20)
+    collect_features(stored_source(tmp_path, methods=["bsd"]))
+    monkeypatch.setattr(feature_maps, "map_features", lambda values, *, seed: pytest.fail("it was made again"))
+    assert [one.method for one in collect_features(stored_source(tmp_path)).maps] == ["cross_entropy", "bsd"]  # of equal features
 
 
 def test_a_part_has_as_many_images_of_each_class() -> None:
