@@ -8,12 +8,13 @@ from typing import Final
 from studies.report.data_table import DataTable
 from studies.report.latex import paper_columns, paper_rows
 
-_MARKS: Final = re.compile(r"([\\`*_{}\[\]<>|~$#&])")
+_MARKS: Final = re.compile(r"([\\`*_{}\[\]<>|~$#&@])")
+_LINKS: Final = re.compile(r"(?i)(?<=www)\.|:(?=//)|(?<=mailto):|(?<=xmpp):")  # where hosts make links of plain text
 
 
 def escape_markdown(text: str) -> str:
     """Any text as Markdown that is read as just this text, in a line or in a cell; white space becomes single spaces."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+    return _LINKS.sub(r"\\\g<0>", _MARKS.sub(r"\\\1", " ".join(text.split())))
 
 
 def markdown_table(table: DataTable, caption: str) -> str:

@@ -22,6 +22,22 @@ def test_texts_are_read_as_they_are(text: str) -> None:
     assert re.search(r"(?<!\\)(?:\\\\)*[`*_{}\[\]<>|~$#&]", escaped) is None
 
 
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("see https://example.org/a", r"see https\://example.org/a"),
+        ("FTP://a.b", r"FTP\://a.b"),
+        ("mailto:x", r"mailto\:x"),
+        ("www.example.org, WWW.a.b", r"www\.example.org, WWW\.a.b"),
+        ("by @name, a@b.org", r"by \@name, a\@b.org"),
+        ("Lines: means. 1:2", "Lines: means. 1:2"),
+    ],
+)
+def test_addresses_and_names_are_no_links(text: str, escaped: str) -> None:
+    assert escape_markdown(text) == escaped
+    assert as_read(escaped) == text
+
+
 def test_a_line_break_does_not_end_a_row() -> None:
     table = DataTable("a", "x", [Column("name", "a name"), Column("n", "n", "whole")], [{"name": "a\nb|c", "n": 1200}, {"name": None}])
     assert markdown_table(table, "What\nit is.").splitlines() == [
