@@ -226,8 +226,8 @@ def verify(name: Run, results: Results = "results") -> None:
 
     run = find_run(results_root(results), name)
     code = verify_run(run, our_console())
-    if refresh_page(run):
-        _share(run)
+    refresh_page(run)
+    _share(run)
     raise typer.Exit(code)
 
 

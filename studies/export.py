@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +40,7 @@ def export_tables(run: RunFolder, tables: Tables, kind: str, out: str, *, force:
     kinds: Mapping[str, Callable[[RunFolder, Tables, Path], None]] = {"csv": _write_csv, "duckdb": _write_duckdb}
     if kind not in kinds:
         raise unknown_name("kind of export", kind, kinds)
-    if kind == "duckdb" and importlib.util.find_spec("duckdb") is None:
+    if kind == "duckdb" and not _has_duckdb():
         raise ConfigError("Exporting to DuckDB needs its Python package: pip install duckdb. Or take --to csv.")
     path = Path(os.path.abspath(os.path.expanduser(out)))
     if os.path.lexists(path):
@@ -52,6 +51,14 @@ def export_tables(run: RunFolder, tables: Tables, kind: str, out: str, *, force:
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"Cannot write {shown(path)}: {one_line(error, limit=120)}.") from error
     return path
+
+
+def _has_duckdb() -> bool:
+    try:
+        import duckdb  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _check_replaceable(path: Path, kind: str, out: str, *, force: bool) -> None:

@@ -58,7 +58,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
         run: where tables were just written.
         tables: these.
         console: to print on.
-        page: whether to write the report's page, too.
+        page: whether to write the report's page, too, where there is none yet.
 
     Raises:
         DataError: a file of predictions is broken.
@@ -79,7 +79,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
             plane = plane_of(shown.info, document, run.place)
             looks = styles(arm.partition("/")[0] for arm in _arms(document))
             save_for_paper(draw_for_paper(draw_front, plane, looks), run.figures, "front")
-        if page:
+        if page or run.page.is_file():  # one that is there would tell of earlier tables
             _write_page(run, tables, document, console)
         write_atomically(_stamp(run), json.dumps({"version": __version__, "files": before | _digests(run, _MADE)}).encode())
     except StorageError as error:

@@ -38,20 +38,19 @@ def write_run_page(run: RunFolder, tables: Tables, document: Mapping[str, Any]) 
     return write_page(report_source(run, tables, document), run.page.parent)
 
 
-def refresh_page(run: RunFolder) -> bool:
-    """Write the page again from the statistics as they are stored, if there are both; whether it was written.
+def refresh_page(run: RunFolder) -> None:
+    """Write the page again from the statistics as they are stored, if there are both.
 
     What `verify` found is told on the page. Where it found tables or statistics that no page can be made of, the old page stays.
     """
     if not (run.page.is_file() and run.statistics.is_file()):
-        return False
+        return
     try:
         tables = read_tables(run)
         require_form(run, tables)
         write_run_page(run, tables, json.loads(run.statistics.read_bytes()))
     except Exception:  # anybody may have written anything there, which is what `verify` has just said
-        return False
-    return True
+        return
 
 
 def write_empty_page(run: RunFolder) -> Path:

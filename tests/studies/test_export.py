@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import math
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -122,7 +122,7 @@ def test_an_unknown_kind_is_told_the_known_ones(run: RunFolder, tables: Tables, 
 
 
 def test_without_duckdb_the_way_out_is_said(run: RunFolder, tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(ConfigError, match="pip install duckdb"):
         export_tables(run, tables, "duckdb", str(tmp_path / "out"))
 

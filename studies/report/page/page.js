@@ -3,7 +3,7 @@
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const root = document.documentElement;
   const places = [...document.querySelectorAll("[data-chart]")];
-  const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d"] };
+  const config = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: "", modeBarButtonsToRemove: ["select2d", "lasso2d"] };
   let condition = document.querySelector("#conditions input:checked")?.value ?? null;
 
   const colour = (name) => getComputedStyle(root).getPropertyValue(name).trim();

@@ -100,6 +100,8 @@ def test_it_opens_from_disk_without_a_network_or_an_error(opened: Opened, run: R
     headings = opened.page.locator("main h2").all_inner_texts()
     assert headings == [section.title for section in SECTIONS]
     assert opened.page.locator(".chart").count() >= 12
+    assert opened.page.locator(".modebar-btn").count() > 0
+    assert opened.page.locator(".modebar-btn[data-title*='Share']").count() == 0  # Plotly would offer to upload the chart
     assert opened.page.locator(".chart .main-svg").count() >= opened.page.locator(".chart").count()
     importance, failures = opened.page.locator(".missing").all_inner_texts()  # two trials an arm say nothing of importance
     assert importance.startswith("Importance needs at least 4 finished trials in an arm")
