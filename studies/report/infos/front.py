@@ -206,7 +206,8 @@ def plane_of(front: FrontInfo | None, document: Numbers, place: Path | RemoteFol
     places = {
         condition: (
             [point.chosen_by for member in members for point in member.searched],
-            [point.chosen_by for member in members for point in member.front] + [mark.place for member in members for mark in member.marks],
+            [point.chosen_by for member in members for point in member.front]
+            + [place for member in members for mark in member.marks for place in (mark.place, *mark.corners)],
         )
         for condition, members in conditions.items()
     }

@@ -40,6 +40,16 @@ class Mark:
         """Accuracy and ECE."""
         return self.accuracy["mean"], self.ece["mean"]
 
+    @property
+    def corners(self) -> list[tuple[float, float]]:
+        """Ends of its intervals as (accuracy, ECE), as far as such values can be: between 0 and 1."""
+        ends = [(self.accuracy[end], self.ece[end]) for end in ("low", "high")]
+        return [(_possible(accuracy), _possible(ece)) for accuracy, ece in ends if accuracy is not None and ece is not None]
+
+
+def _possible(fraction: float) -> float:
+    return min(1.0, max(0.0, fraction))
+
 
 @dataclass(frozen=True, kw_only=True)
 class MethodPlane:

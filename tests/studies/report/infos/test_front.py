@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
 import pytest
 
 from studies.report.infos.front import collect_plane
+from studies.report.infos.marks import Mark
 from studies.report.infos.plane_view import view_of
 from studies.report.source import ReportSource
 from tests.studies._dummies import make_end, make_events, make_spec, make_suggest
@@ -141,3 +143,22 @@ def test_a_view_of_one_point_has_room_around_it() -> None:
     assert view.accuracy == (0.997, 1.003)
     with pytest.raises(ValueError, match="needs a point"):
         view_of([], [])
+
+
+def test_the_view_shows_whole_intervals_as_far_as_they_can_be() -> None:
+    def mark(low: float | None, high: float | None) -> Mark:
+        summary = {"mean": 0.5, "low": low, "high": high}
+        numbers: dict[str, Any] = {
+            "trial_id": "a",
+            "roles": [],
+            "settings": {},
+            "nll": None,
+            "n_finished": 2,
+            "n_failed": 0,
+            "on_front": True,
+        }
+        return Mark(accuracy=summary, ece=summary, **numbers)
+
+    assert mark(0.4, 0.6).corners == [(0.4, 0.4), (0.6, 0.6)]
+    assert mark(-0.2, 1.3).corners == [(0.0, 0.0), (1.0, 1.0)]
+    assert mark(None, None).corners == []
