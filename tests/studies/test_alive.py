@@ -50,6 +50,7 @@ def test_a_run_begins_although_someone_looks_all_the_time(tmp_path: Path) -> Non
         while not end.is_set():
             is_at_work(run)
             looks += 1
+            time.sleep(0.005)  # a hundred times as often as `watch` looks; without any pause the two of them would never let go
 
     watchers = [threading.Thread(target=look) for _ in range(2)]
     for watcher in watchers:
