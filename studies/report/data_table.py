@@ -52,6 +52,20 @@ class Column:
     significant: int | None = None
 
 
+def interval_columns(name: str, title: str, kind: Kind, digits: int = 1, *, mark: str | None = None) -> tuple[Column, Column, Column]:
+    """A value and the ends of its interval, `<name>_low` and `<name>_high`, which are shown beside it.
+
+    Args:
+        name, title, kind, digits, mark: of the value's column.
+    """
+    low, high = f"{name}_low", f"{name}_high"
+    return (
+        Column(name, title, kind, digits, low=low, high=high, mark=mark),
+        Column(low, f"{title}, lower end", kind, digits),
+        Column(high, f"{title}, upper end", kind, digits),
+    )
+
+
 @dataclass(frozen=True)
 class DataTable:
     """Rows by column.

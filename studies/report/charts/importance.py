@@ -6,7 +6,8 @@ import html
 from typing import Any
 
 from studies.report.charts.base import Trace, drawing, error_bars
-from studies.report.infos.importance import KINDS, ImportanceInfo
+from studies.report.infos.importance import ImportanceInfo
+from studies.report.infos.objectives import KINDS
 from studies.report.section import Chart, Styles
 
 _ROW = 24  # pixels

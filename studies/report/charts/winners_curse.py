@@ -6,7 +6,8 @@ import html
 from typing import Any
 
 from studies.report.charts.base import Trace, drawing
-from studies.report.infos.winners_curse import KINDS, SPLITS, CurseInfo, condition_of, method_of
+from studies.report.infos.objectives import KINDS
+from studies.report.infos.winners_curse import SPLITS, CurseInfo, condition_of, method_of
 from studies.report.palette import Style
 from studies.report.section import Chart, Styles
 from studies.report.source import Numbers

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from studies.report.figures.panels import condition_panels, heading, shared_legend
+from studies.report.figures.panels import heading, plane_panels, set_view, shared_legend
 from studies.report.infos.front import PlaneInfo
 from studies.report.infos.marks import MethodPlane
 from studies.report.palette import Style
@@ -25,14 +25,12 @@ def draw_front(info: PlaneInfo, styles: Styles) -> Any:
     Returns:
         A matplotlib Figure.
     """
-    accuracy, ece = info.axis_titles
-    figure, axes = condition_panels(list(info.conditions), x=ece, y=accuracy)
-    for axis, (condition, members) in zip(axes, info.conditions.items(), strict=True):
+    figure, panels = plane_panels(info.axis_titles, info.conditions)
+    for axis, condition, members in panels:
         for member in members:
             _draw(axis, member, styles[member.method])
         if (view := info.views.get(condition)) is not None:
-            axis.set_xlim(*(100 * end for end in view.ece))
-            axis.set_ylim(*(100 * end for end in view.accuracy))
+            set_view(axis, view)
             if view.n_outside:
                 axis.set_title(f"condition {condition} ({view.n_outside} trials outside)", fontsize=10, loc="left", parse_math=False)
     shared_legend(figure)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from studies.report.figures.panels import plain_axis
-from studies.report.infos.importance import KINDS, ImportanceInfo
+from studies.report.infos.importance import ImportanceInfo
+from studies.report.infos.objectives import KINDS
 from studies.report.section import Styles
 
 

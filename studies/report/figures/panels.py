@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+from studies.report.infos.plane_view import View
 
 _LABEL: Final = 34  # letters that fit below a panel
+_Drawn = TypeVar("_Drawn")
 
 
 def condition_panels(conditions: Sequence[str], *, x: str, y: str) -> tuple[Any, list[Any]]:
@@ -36,6 +39,27 @@ def condition_panels(conditions: Sequence[str], *, x: str, y: str) -> tuple[Any,
         if index + n_columns >= len(conditions):
             axis.set_xlabel(_folded(x))
     return figure, axes[: len(conditions)]
+
+
+def plane_panels(titles: tuple[str, str], conditions: Mapping[str, _Drawn]) -> tuple[Any, list[tuple[Any, str, _Drawn]]]:
+    """A figure with the plane of ECE and accuracy in a panel a condition.
+
+    Args:
+        titles: of accuracy and of ECE.
+        conditions: what is drawn, by name.
+
+    Returns:
+        A matplotlib Figure; and for each condition its Axes, its name and what is drawn in it.
+    """
+    accuracy, ece = titles
+    figure, axes = condition_panels(list(conditions), x=ece, y=accuracy)
+    return figure, [(axis, *item) for axis, item in zip(axes, conditions.items(), strict=True)]
+
+
+def set_view(axis: Any, view: View) -> None:
+    """The part of the plane that a panel shows, in %."""
+    axis.set_xlim(*(100 * end for end in view.ece))
+    axis.set_ylim(*(100 * end for end in view.accuracy))
 
 
 def _folded(title: str) -> str:

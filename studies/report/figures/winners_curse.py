@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from studies.report.figures.panels import plain_axis, shared_legend
-from studies.report.infos.winners_curse import KINDS, SPLITS, CurseInfo, method_of
+from studies.report.infos.objectives import KINDS
+from studies.report.infos.winners_curse import SPLITS, CurseInfo, method_of
 from studies.report.section import Styles
 
 

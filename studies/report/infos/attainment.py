@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from studies.report.data_table import Cell, Column, DataTable
-from studies.report.infos.marks import short_titles
+from studies.report.data_table import Cell, Column, DataTable, interval_columns
+from studies.report.infos.objectives import short_titles
 from studies.report.infos.plane_view import View
 from studies.report.source import Numbers, ReportSource
 
@@ -108,9 +108,7 @@ class AttainmentInfo:
                 "Hypervolume of the confirmed settings, over fresh seeds",
                 (
                     *names,
-                    Column("hypervolume", "hypervolume", "number", digits=3, low="hypervolume_low", high="hypervolume_high"),
-                    Column("hypervolume_low", "lower end", "number", digits=3),
-                    Column("hypervolume_high", "upper end", "number", digits=3),
+                    *interval_columns("hypervolume", "hypervolume", "number", 3),
                     Column("n_settings", "settings", "whole"),
                     Column("n_seeds", "seeds", "whole"),
                 ),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from studies.report.compared import SAME
-from studies.report.data_table import Cell, Column, DataTable, Kind
+from studies.report.data_table import Cell, Column, DataTable, Kind, interval_columns
 from studies.report.source import ReportSource, Row
 from studies.report.standings import Standing, Standings, collect_standings
 from studies.robustness import BASE_METHOD
@@ -105,9 +105,8 @@ class ConditionsInfo:
         shown = [metric for metric in _METRICS if any(entry.metrics[metric[0]].n for entry in self.entries)]
         for name, title, kind, digits in shown:
             column = _column(name, split)
-            low, high, mark = f"{column}_low", f"{column}_high", f"{column}_mark"
-            columns.append(Column(column, title, kind, digits, low=low, high=high, mark=mark))
-            columns += [Column(low, "low", kind, digits), Column(high, "high", kind, digits), Column(mark, "verdict")]
+            mark = f"{column}_mark"
+            columns += [*interval_columns(column, title, kind, digits, mark=mark), Column(mark, f"{title}, verdict")]
         rows = [self._row(entry, [name for name, *_ in shown], split) for entry in self.entries]
         where = "test" if self.standings.confirmed else "validation"
         return [DataTable("conditions", f"Methods in each condition, on {where} images", columns, rows)]

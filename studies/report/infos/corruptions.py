@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from studies.report.data_table import Cell, Column, DataTable
+from studies.report.data_table import Cell, Column, DataTable, interval_columns
 from studies.report.source import ReportSource
 from studies.report.standings import Standings, collect_standings
 from studies.statistics.seeds import SeedSummary, summarise
@@ -104,9 +104,8 @@ class CorruptionsInfo:
             Column("n", "n", "whole"),
         ]
         for metric in METRICS:
-            low, high, title = f"{metric}_low", f"{metric}_high", TITLES[metric]
-            columns.append(Column(metric, f"{title}: mean", "percent", low=low, high=high))
-            columns += [Column(low, "low", "percent"), Column(high, "high", "percent")]
+            title = TITLES[metric]
+            columns += interval_columns(metric, f"{title}: mean", "percent")
             columns += [Column(f"{metric}_severity_{severity}", f"{title}: severity {severity}", "percent") for severity in self.severities]
         rows = [
             self._row(condition, member, index)

@@ -9,8 +9,9 @@ from typing import Any
 
 from studies.front import FrontInfo, format_settings, objective_titles
 from studies.remote_folder import RemoteFolder
-from studies.report.data_table import Column, DataTable
-from studies.report.infos.marks import Mark, MethodPlane, marks_of, short_titles
+from studies.report.data_table import Column, DataTable, interval_columns
+from studies.report.infos.marks import Mark, MethodPlane, marks_of
+from studies.report.infos.objectives import short_titles
 from studies.report.infos.plane_view import View, view_of
 from studies.report.recommended import retrain_command
 from studies.report.source import Numbers, ReportSource
@@ -111,8 +112,8 @@ class PlaneInfo:
             (
                 *_NAMES,
                 Column("roles", "chosen as"),
-                *_with_interval(tested[0], f"{accuracy}, %"),
-                *_with_interval(tested[1], f"{ece}, %"),
+                *interval_columns(tested[0], f"{accuracy}, %", "percent"),
+                *interval_columns(tested[1], f"{ece}, %", "percent"),
                 Column("test_nll", "NLL", "number", digits=3),
                 Column("n_seeds", "seeds", "whole"),
                 Column("on_front", "on the front"),
@@ -167,15 +168,6 @@ _NAMES = (
     Column("trial_id", "trial"),
     Column("command", "retrain", "command"),
 )
-
-
-def _with_interval(name: str, title: str) -> tuple[Column, Column, Column]:
-    low, high = f"{name}_low", f"{name}_high"
-    return (
-        Column(name, title, "percent", low=low, high=high),
-        Column(low, f"{title}, lower end", "percent"),
-        Column(high, f"{title}, upper end", "percent"),
-    )
 
 
 def _counted(n: int, how: str = "finished") -> str:

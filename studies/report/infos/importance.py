@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from studies.front import objective_titles
-from studies.report.data_table import Cell, Column, DataTable
+from studies.report.data_table import Cell, Column, DataTable, interval_columns
+from studies.report.infos.objectives import KINDS, titles_by_kind
 from studies.report.source import ReportSource
 from studies.statistics.importance import CONFIDENCE_LEVEL, MIN_TRIALS
 
-KINDS: Final = ("accuracy", "ece")
 _FEW: Final = 20  # trials; below, the setting that dominates a smooth function comes first in 85 of 100 searches or fewer
 
 
@@ -57,8 +56,7 @@ class ImportanceInfo:
     @property
     def titles(self) -> dict[str, str]:
         """The objectives by kind, in words."""
-        words = zip(KINDS, objective_titles(self.objectives), strict=True)
-        return {kind: title.replace("expected calibration error", "ECE") for kind, title in words}
+        return titles_by_kind(self.objectives)
 
     @property
     def conditions(self) -> list[str]:
@@ -108,16 +106,14 @@ class ImportanceInfo:
             Column("n_trials", "trials", "whole"),
             Column("objective", "objective"),
             Column("setting", "setting"),
-            Column("share", "share, %", "percent", digits=0, low="low", high="high"),
-            Column("low", "low", "percent"),
-            Column("high", "high", "percent"),
+            *interval_columns("share", "share, %", "percent", 0),
         ]
         rows: list[dict[str, Cell]] = []
         for arm in self.arms:
             of_arm: dict[str, Cell] = {"condition": arm.condition, "method": arm.method, "n_trials": arm.n_trials}
             for kind in KINDS:
                 for share in arm.shares[kind] or []:
-                    numbers: dict[str, Cell] = {"share": share.value, "low": share.low, "high": share.high}
+                    numbers: dict[str, Cell] = {"share": share.value, "share_low": share.low, "share_high": share.high}
                     rows.append({**of_arm, "objective": self.titles[kind], "setting": share.setting, **numbers})
         return [DataTable("importance", "Importance of settings by objective", columns, rows)]
 

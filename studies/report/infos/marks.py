@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from studies.front import Point, objective_titles
+from studies.front import Point
 from studies.pareto import non_dominated
 from studies.report.source import Numbers
 
@@ -74,11 +74,6 @@ class MethodPlane:
     def behind(self) -> list[Point]:
         """The other trials."""
         return [point for point in self.searched if not point.on_front]
-
-
-def short_titles(objectives: tuple[str, str]) -> list[str]:
-    """The two columns in words short enough for the head of a table."""
-    return [title.replace("expected calibration error", "ECE") for title in objective_titles(objectives)]
 
 
 def marks_of(document: Numbers, condition: str, method: str, objectives: tuple[str, str]) -> list[Mark]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import stats
 
-from studies.report.data_table import Column, DataTable
+from studies.report.data_table import Column, DataTable, interval_columns
 from studies.report.source import ReportSource
 from studies.report.standings import Standings, collect_standings
 
@@ -110,9 +110,7 @@ class MemorisationInfo:
             Column("n", "n", "whole"),
         ]
         for measure in MEASURES:
-            low, high = f"{measure}_low", f"{measure}_high"
-            columns.append(Column(measure, TITLES[measure], "percent", low=low, high=high))
-            columns += [Column(low, "low", "percent"), Column(high, "high", "percent")]
+            columns += interval_columns(measure, TITLES[measure], "percent")
         rows = []
         for condition, members in self.conditions.items():
             for curves in members:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from studies.report.data_table import Column, DataTable
+from studies.report.data_table import Column, DataTable, interval_columns
 from studies.report.source import ReportSource
 from studies.report.standings import Standing, Standings, collect_standings
 from studies.statistics.seeds import SeedSummary
@@ -96,12 +96,8 @@ class NoiseRateInfo:
             Column("noise_rate", "wrong labels, %", "percent"),
             Column("method", "method"),
             Column("n", "n", "whole"),
-            Column("accuracy", "accuracy, %", "percent", low="accuracy_low", high="accuracy_high"),
-            Column("accuracy_low", "low", "percent"),
-            Column("accuracy_high", "high", "percent"),
-            Column("ece", "ECE, %", "percent", low="ece_low", high="ece_high"),
-            Column("ece_low", "low", "percent"),
-            Column("ece_high", "high", "percent"),
+            *interval_columns("accuracy", "accuracy, %", "percent"),
+            *interval_columns("ece", "ECE, %", "percent"),
         ]
         rows = [
             {

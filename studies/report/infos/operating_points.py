@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies.front import format_settings
-from studies.report.data_table import Cell, Column, DataTable
-from studies.report.infos.marks import short_titles
+from studies.report.data_table import Cell, Column, DataTable, interval_columns
+from studies.report.infos.objectives import short_titles
 from studies.report.recommended import retrain_command
 from studies.report.source import Numbers, ReportSource
 
@@ -69,12 +69,8 @@ class OperatingPointsInfo:
             Column("method", "method"),
             Column("trial_id", "trial"),
             Column("command", "retrain", "command"),
-            Column("test_accuracy", "test accuracy, %", "percent", low="test_accuracy_low", high="test_accuracy_high"),
-            Column("test_accuracy_low", "test accuracy, %, lower end", "percent"),
-            Column("test_accuracy_high", "test accuracy, %, upper end", "percent"),
-            Column("test_ece", "test ECE, %", "percent", low="test_ece_low", high="test_ece_high"),
-            Column("test_ece_low", "test ECE, %, lower end", "percent"),
-            Column("test_ece_high", "test ECE, %, upper end", "percent"),
+            *interval_columns("test_accuracy", "test accuracy, %", "percent"),
+            *interval_columns("test_ece", "test ECE, %", "percent"),
             Column("n_seeds", "seeds", "whole"),
             Column(self.objectives[0], f"validation {accuracy}, %", "percent"),
             Column(self.objectives[1], f"validation {ece}, %", "percent"),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from studies.predictions import read_predictions
-from studies.report.data_table import Column, DataTable
+from studies.report.data_table import Column, DataTable, interval_columns
 from studies.report.source import ReportSource
 from studies.report.standings import Standing, Standings, collect_standings
 from studies.statistics.reliability import N_BINS, Bin, bin_sums, pooled_bins
@@ -107,9 +107,7 @@ class ReliabilityInfo:
             Column("n_seeds", "n", "whole"),
             Column("share", "images, %", "percent"),
             Column("mean_confidence", "mean confidence, %", "percent"),
-            Column("accuracy", "accuracy, %", "percent", low="accuracy_low", high="accuracy_high"),
-            Column("accuracy_low", "low", "percent"),
-            Column("accuracy_high", "high", "percent"),
+            *interval_columns("accuracy", "accuracy, %", "percent"),
         ]
         rows = [
             {

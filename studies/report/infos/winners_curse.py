@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from studies.front import objective_titles
-from studies.report.data_table import Cell, Column, DataTable
+from studies.report.data_table import Cell, Column, DataTable, interval_columns
+from studies.report.infos.objectives import KINDS, titles_by_kind
 from studies.report.source import Numbers, ReportSource
 
-KINDS: Final = ("accuracy", "ece")
 SPLITS: Final = {"val": "same images", "test": "test images"}  # what confirmed values are of
 _MANY: Final = ("val_accuracy", "val_ece", "test_accuracy", "test_ece")
 
@@ -38,8 +37,7 @@ class CurseInfo:
     @property
     def titles(self) -> dict[str, str]:
         """The objectives by kind, in words."""
-        words = zip(KINDS, objective_titles(self.objectives), strict=True)
-        return {kind: title.replace("expected calibration error", "ECE") for kind, title in words}
+        return titles_by_kind(self.objectives)
 
     @property
     def conditions(self) -> list[str]:
@@ -102,16 +100,14 @@ class CurseInfo:
         columns = [
             Column("objective", "objective"),
             Column("images", "confirmed on"),
-            Column("shrinkage", "too optimistic by, points", "points", low="low", high="high"),
-            Column("low", "low", "points"),
-            Column("high", "high", "points"),
+            *interval_columns("shrinkage", "too optimistic by, points", "points"),
             Column("n", "settings", "whole"),
         ]
         rows: list[dict[str, Cell]] = []
         for kind in KINDS:
             for split, images in SPLITS.items():
                 mean = self.curse["mean_shrinkage"][f"{split}_{kind}"]
-                numbers = {"shrinkage": mean["mean"], "low": mean["low"], "high": mean["high"], "n": mean["n"]}
+                numbers = {"shrinkage": mean["mean"], "shrinkage_low": mean["low"], "shrinkage_high": mean["high"], "n": mean["n"]}
                 rows.append({"objective": self.titles[kind], "images": images, **numbers})
         return DataTable("winners_curse_means", "Mean shrinkage of the chosen settings", columns, rows)
 
