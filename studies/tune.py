@@ -95,7 +95,7 @@ class LedgerStopper(_Stateless, Stopper):  # type: ignore[misc]
 
 
 class DeathNotes(_Stateless, FIFOScheduler):  # type: ignore[misc]
-    """Starts trials as they come, and reads why a trial's process died before the searcher is told that it did."""
+    """Starts trials as they come, reads why a trial's process died before the searcher is told that it did, and lightens those that end."""
 
     def __init__(self, driver: StudyDriver) -> None:
         super().__init__()
@@ -105,6 +105,11 @@ class DeathNotes(_Stateless, FIFOScheduler):  # type: ignore[misc]
         """A process is gone."""
         text = _last_error(trial)
         self._driver.died(trial.trial_id, death_cause(text), details=text)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Tune keeps running means of every number of every result to the end of the run; nothing here reads them."""
+        trial.run_metadata.metric_analysis = {}
+        trial.run_metadata.metric_n_steps = {}
 
 
 def _last_error(trial: Any) -> str:

@@ -1,7 +1,8 @@
 """`make bench`: ratios against baselines measured in the same run; prints the machine, n and the spread.
 
 `python -m tests.benchmarks step` (or `study`, `reference`, `evaluate`, `memory`, `decode`, `corruptions`, `halving`, `driver`, `tables`,
-`report`) runs one of them; `driver=500` and `tables=500` are of 500 trials in place of 5,000.
+`report`) runs one of them; `driver=500` and `tables=500` are of 500 trials in place of 5,000. What one of them needs is imported by
+itself, so that it does not weigh in the memory that another one measures.
 """
 
 from __future__ import annotations
@@ -15,22 +16,11 @@ from rich.console import Console
 
 from bsd_core.accelerate import keep_freed_memory
 from studies.provenance import processor
-from tests.benchmarks import (
-    bench_corruptions,
-    bench_decode,
-    bench_driver,
-    bench_evaluate,
-    bench_halving,
-    bench_memory,
-    bench_reference,
-    bench_report,
-    bench_step,
-    bench_study,
-    bench_tables,
-)
 
 
 def _step(console: Console) -> None:
+    from tests.benchmarks import bench_step
+
     rounds = 15
     print("(a) full training step against its lower bound, images/s (primaries), one thread")
     print(f"{'images':32}{'method':22}{'ours':>8}{'bound':>8}  {'bound/ours (quartiles)':24}passes a primary")
@@ -42,6 +32,8 @@ def _step(console: Console) -> None:
 
 
 def _study(console: Console) -> None:
+    from tests.benchmarks import bench_study
+
     result = bench_study.run()
     console.print(f"(b) study {result.study}: {result.n_trials} trials, {result.slots} at once, n = 1", highlight=False)
     console.print(f"    wall {result.wall_seconds:.1f} s, of which start-up {result.start_seconds:.1f} s", highlight=False)
@@ -50,6 +42,8 @@ def _study(console: Console) -> None:
 
 
 def _reference(console: Console) -> None:
+    from tests.benchmarks import bench_reference
+
     rounds = 9
     result = bench_reference.run(rounds=rounds)
     console.print(f"(c) CS-KD's published step against ours, resnet8, {result.images}, two threads, n = {rounds}", highlight=False)
@@ -63,6 +57,8 @@ def _reference(console: Console) -> None:
 
 
 def _evaluate(console: Console) -> None:
+    from tests.benchmarks import bench_evaluate
+
     rounds = 7
     result = bench_evaluate.run(rounds=rounds)
     console.print(f"(d) evaluation with all metrics, resnet8, 10,000 images 3x32x32, one thread, n = {rounds}", highlight=False)
@@ -72,6 +68,8 @@ def _evaluate(console: Console) -> None:
 
 
 def _memory(console: Console) -> None:
+    from tests.benchmarks import bench_memory
+
     seeds = 5
     print(f"(e) BSD's table as large as ImageNet's, and digits with 40 % symmetric noise, mean ± spread of {seeds} seeds, percent")
     print(f"{'memory':12}{'GB':>7}{'grown':>8}{'accuracy':>16}{'ECE':>16}{'label recovery':>18}{'target distance':>17}")
@@ -84,19 +82,27 @@ def _memory(console: Console) -> None:
 
 
 def _decode(console: Console) -> None:
+    from tests.benchmarks import bench_decode
+
     print("(f) a folder of 20,000 JPEGs of 224 px, loaded for the first time and again", flush=True)
     bench_decode.main()
 
 
 def _corruptions(console: Console) -> None:
+    from tests.benchmarks import bench_corruptions
+
     bench_corruptions.main()
 
 
 def _halving(console: Console) -> None:
+    from tests.benchmarks import bench_halving
+
     bench_halving.main()
 
 
 def _driver(console: Console, trials: int = 5000) -> None:
+    from tests.benchmarks import bench_driver
+
     print(
         f"(i) the driver's cost of {trials:,} trials of {bench_driver.EPOCHS} epochs that train nothing, on a local Ray, n = 1", flush=True
     )
@@ -108,6 +114,8 @@ def _driver(console: Console, trials: int = 5000) -> None:
 
 
 def _tables(console: Console, trials: int = 5000) -> None:
+    from tests.benchmarks import bench_tables
+
     print(f"(j) tables and front of {trials:,} trials of {bench_tables.EPOCHS} epochs, n = 1", flush=True)
     for corruptions in (0, 19):
         result = bench_tables.run(trials=trials, corruptions=corruptions)
@@ -120,6 +128,8 @@ def _tables(console: Console, trials: int = 5000) -> None:
 
 
 def _report(console: Console, trials: int = 500) -> None:
+    from tests.benchmarks import bench_report
+
     result = bench_report.run(trials=trials)
     console.print(f"(k) report of {result.n_searched} trials and {result.n_confirming} confirming trainings, n = 1", highlight=False)
     seconds = f"{result.first_seconds:.1f} s with maps of features to be made, {result.again_seconds:.1f} s with these kept"
