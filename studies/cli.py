@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bsd_core.errors import BSDError, ConfigError, StorageError, printable, shown
+from studies.commands import command
 from studies.screen import our_console, say, short_path
 
 if TYPE_CHECKING:
@@ -296,7 +297,7 @@ def status(results: Results = "results") -> None:
     if not runs:
         say(our_console(), f"There are no runs in {short_path(place)} yet; start one with: make study STUDY=label_noise")
         return
-    our_console().print(render_status(runs))
+    our_console().print(render_status(runs, results=place))
 
 
 @app.command()
@@ -351,11 +352,11 @@ def _share(run: RunFolder) -> None:
 def main() -> None:
     """Run the command line; bad input is one line on standard error and exit code 2."""
     try:
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name=command())
     except BSDError as error:
         code = _refuse(str(error))
     except typer.TyperException as error:  # of the command line itself
-        place = getattr(getattr(error, "ctx", None), "command_path", "python -m studies")
+        place = getattr(getattr(error, "ctx", None), "command_path", command())
         problem = error.format_message()
         code = _refuse(f"{problem.rstrip('.')}; see {place} --help") if sys.argv[1:] else _show_help(problem)
     except (KeyboardInterrupt, typer.Abort):  # before any work was begun, as while libraries are loaded

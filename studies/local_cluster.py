@@ -23,6 +23,7 @@ from typing import Final, NoReturn
 
 from bsd_core.errors import BSDError, ConfigError, StorageError, one_line, printable, shown
 from bsd_core.whole_file import write_whole
+from studies.commands import command
 from studies.interrupts import INTERRUPTED, TERMINATED
 from studies.loopback import LOOPBACK
 from studies.memory import machine_memory
@@ -217,7 +218,7 @@ def describe(cluster: LocalCluster | None) -> list[str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. See python -m studies.local_cluster --help")
+        raise ConfigError(f"{message}. See {command('--help', module='studies.local_cluster')}")
 
 
 def main() -> None:
@@ -239,7 +240,7 @@ def _interrupt(number: int, _: object) -> NoReturn:
 
 def _answer(arguments: Sequence[str]) -> list[str]:
     """What to say once it is done."""
-    parser = _Parser(prog="python -m studies.local_cluster", description="A Ray cluster of several nodes on this machine.")
+    parser = _Parser(prog=command(module="studies.local_cluster"), description="A Ray cluster of several nodes on this machine.")
     parser.add_argument("action", choices=("start", "stop", "status"))
     parser.add_argument("--nodes", type=int, default=3, help="with the head (default: 3)")
     parser.add_argument("--cpus", type=int, default=1, help="of each node, as Ray counts (default: 1)")

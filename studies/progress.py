@@ -63,12 +63,21 @@ class StudyProgress:
         slots: trials that run at once.
         points: what the pairs of accuracy and ECE in the last table are.
         age: seconds since the run began, where that was not now.
+        phase: what the time left is of, where more follows; empty where it is all.
     """
 
     def __init__(
-        self, title: str, arms: Mapping[str, int], *, epochs: int, slots: int, points: str = "front so far", age: float = 0.0
+        self,
+        title: str,
+        arms: Mapping[str, int],
+        *,
+        epochs: int,
+        slots: int,
+        points: str = "front so far",
+        age: float = 0.0,
+        phase: str = "",
     ) -> None:
-        self.title, self.epochs, self.slots, self.points = title, epochs, slots, points
+        self.title, self.epochs, self.slots, self.points, self.phase = title, epochs, slots, points, phase
         self.arms = {arm: ArmProgress(epochs, wanted) for arm, wanted in arms.items()}
         self.running: dict[str, RunningTrial] = {}
         self.started = time.monotonic() - age
@@ -133,6 +142,11 @@ class StudyProgress:
         missing: float = float(sum((arm.wanted - arm.done) * arm.epochs for arm in self.arms.values()))
         missing -= sum(trial.latest.get("epoch", 0) for trial in self._running())
         return elapsed / self._epochs_done * max(0.0, missing)
+
+    def left(self) -> str:
+        """`0:12 left (search)`; empty before there is an estimate, and once nothing is left."""
+        seconds = self.seconds_left() if self.finished < self.total else None
+        return "" if seconds is None else f"{duration(seconds)} left{f' ({self.phase})' if self.phase else ''}"
 
     def _running(self) -> list[RunningTrial]:
         return list(self.running.values())
@@ -204,9 +218,8 @@ class LineView:
         """A line, if the last is long enough ago."""
         if time.monotonic() - self._last >= _LINE_SECONDS:
             self._last = time.monotonic()
-            left = self._progress.seconds_left()
-            rest = f", about {duration(left)} left" if left is not None else ""
-            self.note(f"{amount(self._progress.finished)}/{self._progress.total} trials{rest}")
+            left = self._progress.left()
+            self.note(f"{amount(self._progress.finished)}/{self._progress.total} trials{f', about {left}' if left else ''}")
 
     def note(self, text: str) -> None:
         """Print a line."""

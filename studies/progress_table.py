@@ -48,9 +48,9 @@ class ProgressTable:
 
     def _head(self, width: int) -> Table:
         progress = self._progress
-        left = progress.seconds_left() if progress.finished < progress.total else None
+        left = progress.left()
         clock = f"{amount(progress.finished)}/{progress.total}  {duration(time.monotonic() - progress.started)}"
-        clock += f"  {duration(left)} left" if left is not None else "  starting" if not progress.finished else ""
+        clock += f"  {left}" if left else "  starting" if not progress.finished else ""
         head = Table.grid(expand=True, padding=(0, 1))
         head.add_column(no_wrap=True)
         head.add_column(ratio=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bsd_core.errors import ConfigError
+from studies.commands import command
 from studies.ledger import Event, own_temperature
 from studies.remote_folder import RemoteFolder
 from studies.search import split_params
@@ -81,7 +82,7 @@ def recorded_trial(events: Sequence[Event], trial_id: str, *, run: Path | Remote
     suggest = next(event for event in events if event["event"] == "suggest" and event["trial_id"] == trial_id)
     ends = {event["trial_id"]: event for event in events if event["event"] == "end"}
     if trial_id not in ends:
-        raise ConfigError(f"Trial {trial_id} has not ended, so there is nothing to compare with. Finish it: python -m studies resume {run}")
+        raise ConfigError(f"Trial {trial_id} has not ended, so there is nothing to compare with. Finish it: {command('resume', run)}")
     rows = {row["epoch"]: row for event in events if event["event"] == "epochs" and event["trial_id"] == trial_id for row in event["rows"]}
     confirmed = ends.get(suggest.get("confirms"))
     return Recorded(

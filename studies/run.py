@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shlex
 import sys
 import traceback
 from collections import Counter
@@ -22,6 +21,7 @@ from bsd_core.whole_file import remove_leftovers
 from studies import cluster
 from studies.budgets import few_trials
 from studies.cluster_probe import FoundCluster, find_cluster
+from studies.commands import command
 from studies.confirm import ConfirmPhase, already_chosen, choose_trials, chosen_event
 from studies.driver import StudyDriver, TrialSource
 from studies.halving import ParetoHalving
@@ -207,7 +207,8 @@ class _Trainings:
     def search(self, search: StudySearch, prepared: PreparedStudy, earlier: Iterable[Event]) -> None:
         """Run all trials of the search that an earlier process has not finished."""
         wanted = dict.fromkeys(search.arms, self.spec.trials)
-        progress = StudyProgress(self.run.study, wanted, epochs=self.spec.epochs, slots=self.slots)
+        phase = "search" if self.spec.confirm is not None else ""
+        progress = StudyProgress(self.run.study, wanted, epochs=self.spec.epochs, slots=self.slots, phase=phase)
         notes = []
         if not search.repeatable:
             timing = "suggestions depend on timing, so this run will not repeat exactly."
@@ -367,7 +368,7 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 
 def _resume_command(run: RunFolder) -> str:
-    return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies resume {shlex.quote(short_path(run.place))}"
+    return command("resume", run.place)
 
 
 def _last_words(run: RunFolder | None) -> str:

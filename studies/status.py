@@ -52,6 +52,11 @@ class RunStatus:
     started: datetime | None = None
     seconds_left: float | None = None
 
+    @property
+    def confirm_follows(self) -> bool:
+        """Whether the run is in its search, and a confirm phase comes after it."""
+        return self.confirms and self.progress is not None and self.progress.to_confirm is None
+
 
 def collect_status(results: Path | RemoteFolder) -> list[RunStatus]:
     """All runs below a results folder, newest first.

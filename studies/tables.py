@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from bsd_core.errors import DataError, one_line
 from bsd_core.whole_file import write_whole
+from studies.commands import command
 from studies.ledger import MEASURED, Event, LedgerReader, own_temperature
 from studies.ledger_form import ROW_FORMS
 from studies.ledger_rows import cells
@@ -172,7 +173,7 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
     """
     path = run.tables / f"{name}.parquet"
     if not path.is_file():
-        raise DataError(f"No table {str(path)!r}: tables are written when a run ends. Build them with: python -m studies front {run.place}")
+        raise DataError(f"No table {str(path)!r}: tables are written when a run ends. Build them with: {command('front', run.place)}")
     try:
         table = read_parquet(path)
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -182,7 +183,7 @@ def read_table(run: RunFolder, name: str) -> pa.Table:
         writer = _writer(table.schema.metadata or {})
         raise DataError(
             f"{path}: schema version {version:.20}{writer}, but this program reads version {SCHEMA_VERSION}. Build the tables again from "
-            f"the run's ledger with: python -m studies front {run.place}"
+            f"the run's ledger with: {command('front', run.place)}"
         )
     return table
 
@@ -208,7 +209,7 @@ class NothingEndedError(DataError):
 
 def no_trial_ended(run: RunFolder) -> NothingEndedError:
     """What to say of a run that has nothing to show yet."""
-    return NothingEndedError(f"No trial of {run.place} has ended; finish the run: python -m studies resume {run.place}")
+    return NothingEndedError(f"No trial of {run.place} has ended; finish the run: {command('resume', run.place)}")
 
 
 def _writer(metadata: Mapping[bytes, bytes]) -> str:

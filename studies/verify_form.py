@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bsd_core.errors import DataError
+from studies.commands import command
 from studies.run_folder import RunFolder
 from studies.spec import StudySpec
 from studies.statistics.confirmed import ROLES
@@ -81,7 +82,7 @@ def require_form(run: RunFolder, tables: Tables) -> None:
         check_form(tables, run.spec())
     except DifferenceError as difference:
         raise DataError(
-            f"The tables of {run.place} were edited: {difference}. Build them again: python -m studies front {run.place}"
+            f"The tables of {run.place} were edited: {difference}. Build them again: {command('front', run.place)}"
         ) from None
 
 

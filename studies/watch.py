@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from fractions import Fraction
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
 from bsd_core.errors import DataError
 from studies.alive import look_at, started
+from studies.commands import command
 from studies.ledger import Event
 from studies.ledger_tail import LedgerTail
 from studies.progress import StudyProgress, View, make_view
 from studies.progress_table import amount
 from studies.run_folder import RunFolder
 from studies.run_state import RunState
-from studies.screen import say, short_path
+from studies.screen import say
 from studies.spec import StudySpec
 from studies.status import RunStatus, run_status, slots_of
 
@@ -50,7 +48,8 @@ class Follower:
         self._began = time.monotonic() - age
         self.state = RunState(spec)
         self.phase = "search"
-        self.progress = self._progress(title, {arm.name: spec.trials for arm in spec.arms}, "front so far")
+        more = "search" if spec.confirm is not None else ""
+        self.progress = self._progress(title, {arm.name: spec.trials for arm in spec.arms}, "front so far", more)
 
     def take(self, events: Iterable[Event], *, now: bool) -> list[str]:
         """Take in events; what the user should read of them, a line each.
@@ -90,9 +89,9 @@ class Follower:
     def _is_of_phase(self, trial_id: str) -> bool:
         return self.state.arm_of(trial_id) in self.progress.arms and self.state.is_open(trial_id)
 
-    def _progress(self, title: str, wanted: dict[str, int], points: str) -> StudyProgress:
+    def _progress(self, title: str, wanted: dict[str, int], points: str, phase: str = "") -> StudyProgress:
         age = time.monotonic() - self._began
-        return StudyProgress(title, wanted, epochs=self._spec.epochs, slots=self._slots, points=points, age=age)
+        return StudyProgress(title, wanted, epochs=self._spec.epochs, slots=self._slots, points=points, age=age, phase=phase)
 
 
 def watch_run(run: RunFolder, console: Console, *, every: float = _EVERY) -> int:
@@ -152,13 +151,11 @@ def _say_end(run: RunFolder, state: RunState, status: RunStatus, console: Consol
     trials = f"{amount(state.n_trials)} of {state.n_wanted} trials"
     if state.to_confirm is not None:
         trials += f", {state.n_confirmed} of {sum(state.to_confirm.values())} trainings to confirm"
-    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies"
-    place = shlex.quote(short_path(run.place))
     if status.state == "interrupted":
-        say(console, f"Nobody is at work on this run, and it is not finished: {trials}. Finish it with: {command} resume {place}")
+        say(console, f"Nobody is at work on this run, and it is not finished: {trials}. Finish it with: {command('resume', run.place)}")
         return _ENDED_OTHERWISE
     if status.state == "failed":
-        say(console, f"The run ended, but {status.reason}: {trials}. What there is: {command} front {place}")
+        say(console, f"The run ended, but {status.reason}: {trials}. What there is: {command('front', run.place)}")
         return _ENDED_OTHERWISE
-    say(console, f"The run is finished: {trials}. Its front: {command} front {place}")
+    say(console, f"The run is finished: {trials}. Its front: {command('front', run.place)}")
     return _ENDED_WELL

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,17 +10,18 @@ from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from studies.commands import command
 from studies.front import UNEQUAL
 from studies.remote_folder import RemoteFolder
 from studies.report.confirmed import plain_table, with_interval
-from studies.screen import say, short_path
+from studies.screen import say
 
 Numbers = Mapping[str, Any]  # parts of the document
 
 
 def retrain_command(run: Path | RemoteFolder, trial_id: str) -> str:
     """What to type to train a trial again."""
-    return f"{shlex.quote(short_path(Path(sys.executable)))} -m studies retrain {shlex.quote(short_path(run))} {shlex.quote(trial_id)}"
+    return command("retrain", run, trial_id)
 
 
 def print_operating_points(console: Console, document: Numbers, run: Path | RemoteFolder) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from studies import cluster
+from studies.commands import command as command_of
 from studies.spec import StudySpec
 from studies.study_file import study_names
 from tests.studies._command_line import main
@@ -167,7 +168,7 @@ def test_a_run_in_which_no_trial_has_ended_is_refused(
 ) -> None:
     run = make_run(tmp_path)
     message = refused(monkeypatch, capsys, *words, "--results", str(tmp_path))
-    assert message == f"error: No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}\n"
+    assert message == f"error: No trial of {run.path} has ended; finish the run: {command_of('resume', run.path)}\n"
 
 
 @pytest.mark.parametrize("in_the_way", ["tables", "report"])
@@ -278,7 +279,11 @@ def test_report_prints_and_writes_what_the_tables_say(tmp_path: Path, monkeypatc
 
 def test_report_without_tables_says_how_to_build_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
     run = make_run(tmp_path, make_events(("bsd/none", 0, 0.9, 0.1)))
-    assert f"python -m studies front {run.path}" in refused(monkeypatch, capsys, "report", str(run.path))
+    assert command_of("front", run.path) in refused(monkeypatch, capsys, "report", str(run.path))
+
+
+def test_a_wrong_command_line_names_the_help_as_it_can_be_typed(monkeypatch: pytest.MonkeyPatch, capsys: Screen) -> None:
+    assert refused(monkeypatch, capsys, "front") == f"error: Missing argument 'name'; see {sys.executable} -m studies front --help\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["front", "--help"]])

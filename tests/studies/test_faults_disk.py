@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from studies.commands import command
 from studies.ledger import read_ledger
 from studies.run import DONE, FAILED, resume_study, run_study
 from studies.run_folder import RunFolder, find_run
@@ -131,7 +132,7 @@ def test_a_full_disk_stops_a_study_with_one_line_and_costs_nothing(
         assert errors.startswith("error: Shown, but not kept: Cannot write ")
         assert len(errors.splitlines()) == 1
     else:
-        assert errors == f"error: No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}\n"
+        assert errors == f"error: No trial of {run.path} has ended; finish the run: {command('resume', run.path)}\n"
 
     make_space(disk)
     with played_here():

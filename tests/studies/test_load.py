@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import studies
 from bsd_core.errors import ConfigError, DataError
+from studies.commands import command
 from studies.results import write_results
 from studies.statistics.document import update_statistics
 from studies.tables import write_tables
@@ -59,5 +61,5 @@ def test_a_run_without_tables_is_refused(tmp_path: Path) -> None:
 
 def test_a_run_without_a_trial_that_ended_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, [make_suggest("bsd/none", 0)])
-    with pytest.raises(DataError, match=rf"^No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}$"):
+    with pytest.raises(DataError, match=f"^No trial of {run.path} has ended; finish the run: {re.escape(command('resume', run.path))}$"):
         studies.load("mine", results=tmp_path)

@@ -107,6 +107,18 @@ def test_when_all_is_trained_no_time_is_left_to_be_told() -> None:
     assert "left" not in draw(progress)[0]
 
 
+def test_the_time_left_names_its_phase_where_another_follows() -> None:
+    heads = []
+    for phase in ("search", ""):
+        progress = StudyProgress("mine", {"bsd/none": 2}, epochs=3, slots=1, phase=phase)
+        progress.begin("t", "bsd/none", 0)
+        for epoch in range(1, 4):
+            progress.epoch("t", make_epoch(epoch))
+        heads.append(draw(progress)[0])
+    assert heads[0].endswith(" left (search)")
+    assert heads[1].endswith(" left")
+
+
 @pytest.mark.parametrize(("n_arms", "n_running"), [(8, 32), (72, 32), (2, 1)])
 def test_on_a_screen_there_is_one_view_with_the_notes_above_it_in_order(n_arms: int, n_running: int) -> None:
     pyte = pytest.importorskip("pyte")

@@ -16,6 +16,7 @@ from bsd_core.evaluate import headline, predict
 from bsd_core.models import build_model
 from studies import cli
 from studies import retrain as retrain_module
+from studies.commands import command
 from studies.ledger import Event, as_line, read_ledger
 from studies.prepare import prepare
 from studies.recorded import Comparison, compare, numbers_of, recorded_trial
@@ -265,7 +266,7 @@ def test_a_trial_that_has_not_ended_is_refused(tmp_path: Path, monkeypatch: pyte
     nothing_is_loaded(monkeypatch)
     events = [*make_events(("bsd/none", 1, 0.9, 0.1)), make_suggest("bsd/none", 0), make_epochs("bsd/none", 0, make_epoch(1))]
     run = make_run(tmp_path, events)
-    with pytest.raises(ConfigError, match=r"Trial bsd-none-0000 has not ended, .* Finish it: python -m studies resume "):
+    with pytest.raises(ConfigError, match=r"Trial bsd-none-0000 has not ended, .* Finish it: \S+ -m studies resume "):
         again(run, BROKEN)
 
 
@@ -278,7 +279,7 @@ def test_an_operating_point_of_a_run_without_a_finished_trial_is_refused(tmp_pat
 @pytest.mark.parametrize("name", [BROKEN, "knee", "?"])
 def test_a_run_without_a_trial_that_ended_is_refused(name: str, tmp_path: Path) -> None:
     run = make_run(tmp_path, [make_suggest("bsd/none", 0)])
-    with pytest.raises(DataError, match=rf"^No trial of {run.path} has ended; finish the run: python -m studies resume {run.path}$"):
+    with pytest.raises(DataError, match=f"^No trial of {run.path} has ended; finish the run: {re.escape(command('resume', run.path))}$"):
         again(run, name)
 
 

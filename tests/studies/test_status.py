@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bsd_core.errors import ConfigError, StorageError
+from studies.commands import command
 from studies.remote_folder import RemoteFolder
 from studies.report.status import render_status
 from studies.run_folder import RunFolder, create_run, results_root
@@ -57,6 +58,28 @@ def test_runs_are_listed_newest_first_with_their_states(tmp_path: Path) -> None:
     assert "user/lost 20250103T000000Z-abc123: bsd/none gave up" in text
     assert "resume STUDY" in text
     assert "watch STUDY" in text
+
+
+def test_commands_name_results_that_are_not_where_they_would_be_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    dated(make_run(tmp_path / "results", make_events(*ALL[:3])), 1)
+    runs = collect_status(tmp_path / "results")
+    usual, other = (" ".join(" ".join(render(render_status(runs, results=tmp_path / name))).split()) for name in ("results", "other"))
+    assert f"{command('resume', 'STUDY')};" in usual
+    assert f"{command('resume', 'STUDY', '--results', 'other')};" in other
+
+
+def test_the_time_left_says_when_it_is_of_the_search_alone(tmp_path: Path) -> None:
+    confirm = {"confirm": {"seeds": 2}}
+    searching = make_run(tmp_path, make_events(*ALL[:3]), study="a", **confirm)
+    chosen = [*make_events(*ALL), make_choice({("bsd/none", 0): "knee"})]
+    confirming = make_run(tmp_path, chosen, study="b", **confirm)
+    alone = make_run(tmp_path, make_events(*ALL[:3]), study="c")
+    with searching.lock(), confirming.lock(), alone.lock():
+        runs = {run.study: run for run in collect_status(tmp_path)}
+    assert [words([runs[study]])[0][-1] for study in "abc"] == ["0:02+", "0:04", "0:02"]
+    text = " ".join(" ".join(render(render_status([runs["a"]], now=NOW))).split())
+    assert "with +, of the search alone" in text
 
 
 def test_the_confirm_phase_is_counted(tmp_path: Path) -> None:

@@ -397,7 +397,7 @@ def test_tables_of_an_older_version_say_who_wrote_them_and_are_built_again_from_
     write_ledger(run.ledger, make_events(("bsd/none", 0, 0.9, 0.1), ("bsd/none", 1, None, 0.0)))
     written_by = {"provenance": json.dumps({"packages": {"bsd-study": "0.0.9"}})}
     pq.write_table(tables.trials.replace_schema_metadata({"schema_version": "2", **written_by}), run.tables / "trials.parquet")
-    with pytest.raises(DataError, match=r"schema version 2 \(written by bsd-study 0\.0\.9\), .*: python -m studies front "):
+    with pytest.raises(DataError, match=r"schema version 2 \(written by bsd-study 0\.0\.9\), .*: \S+ -m studies front "):
         read_tables(run)
     write_results(run)
     rebuilt = read_tables(run).trials

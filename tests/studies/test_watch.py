@@ -121,6 +121,12 @@ def test_the_confirm_phase_gets_a_progress_of_its_own() -> None:
     assert (follower.progress.total, float(follower.progress.finished)) == (3, 1)
     assert follower.progress.arms["bsd/none"].points == [(0.85, 0.07)]
     assert list(follower.progress.running) == ["bsd-none-0000-confirm-1"]
+    assert follower.progress.phase == ""  # nothing comes after it
+
+
+def test_the_search_is_named_where_a_confirm_phase_follows() -> None:
+    assert follow([], confirm={"seeds": 3})[0].progress.phase == "search"
+    assert follow([])[0].progress.phase == ""
 
 
 def test_what_does_not_belong_to_the_study_is_passed_over() -> None:

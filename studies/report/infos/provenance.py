@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from studies.commands import command
 from studies.report.data_table import Column, DataTable
 from studies.report.source import ReportSource
 from studies.verified import Verified, read_verified
@@ -20,12 +21,12 @@ class ProvenanceInfo:
     Attributes:
         facts: by name, as text.
         verified: what `verify` found of these very tables; None if it was not asked.
-        place: of the run, for the command.
+        command: that verifies the run.
     """
 
     facts: Mapping[str, str]
     verified: Verified | None
-    place: str
+    command: str
 
     @property
     def missing(self) -> str | None:
@@ -36,7 +37,7 @@ class ProvenanceInfo:
     def caption(self) -> str:
         """What `verify` said."""
         if self.verified is None:
-            return f"Not verified since these tables were written: python -m studies verify {self.place} computes every number again."
+            return f"Not verified since these tables were written: {self.command} computes every number again."
         verdict = "every number that can be computed again agrees" if self.verified.agree else "DIFFERENT"
         return "\n".join([f"Verified {self.verified.when}: {verdict}.", *self.verified.lines])
 
@@ -49,7 +50,7 @@ class ProvenanceInfo:
 
 def collect_provenance_info(source: ReportSource) -> ProvenanceInfo:
     """From provenance.json and what `verify` left."""
-    return ProvenanceInfo(dict(_facts(source.provenance)), read_verified(source.path), str(source.place))
+    return ProvenanceInfo(dict(_facts(source.provenance)), read_verified(source.path), command("verify", source.place))
 
 
 def _facts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
