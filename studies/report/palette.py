@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,10 @@ _MARKERS: Final = (
     ("star", "*"),
 )  # Plotly's names and matplotlib's
 _LINES: Final = (("solid", "-"), ("dash", "--"), ("dashdot", "-."), ("dot", ":"))
+# Methods that most studies compare look the same in all of them; the plain one is grey.
+_PLACES: Final = {
+    name: place for place, name in enumerate(("bsd", "cs_kd", "cross_entropy", "label_smoothing", "ps_kd", "elr", "bsd_contrastive"))
+}
 
 
 @dataclass(frozen=True)
@@ -44,9 +49,17 @@ class Style:
 
 
 def styles(methods: Iterable[str]) -> dict[str, Style]:
-    """A style for each method, by its place among them; 7 colours and 8 markers turn at different paces, so none repeats before 56."""
-    found = {}
-    for index, method in enumerate(dict.fromkeys(methods)):
-        (marker, mpl_marker), (line, mpl_line) = _MARKERS[index % len(_MARKERS)], _LINES[index % len(_LINES)]
-        found[method] = Style(_COLOURS[index % len(_COLOURS)], marker, mpl_marker, line, mpl_line)
-    return found
+    """A style for each method: its own, or the next that is free. 7 colours and 8 markers turn at different paces: none repeats before 56.
+
+    Returns:
+        By method, in the order given.
+    """
+    names = list(dict.fromkeys(methods))
+    taken = {_PLACES[name] for name in names if name in _PLACES}
+    free = (place for place in itertools.count() if place not in taken)
+    return {name: _style(_PLACES[name] if name in _PLACES else next(free)) for name in names}
+
+
+def _style(place: int) -> Style:
+    (marker, mpl_marker), (line, mpl_line) = _MARKERS[place % len(_MARKERS)], _LINES[place % len(_LINES)]
+    return Style(_COLOURS[place % len(_COLOURS)], marker, mpl_marker, line, mpl_line)

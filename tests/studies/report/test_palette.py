@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from bsd_core.methods import METHODS
 from studies.report.palette import styles
 
@@ -13,9 +16,17 @@ def test_no_two_methods_look_alike() -> None:
     assert len({(style.colour, style.marker) for style in found.values()}) == len(METHODS) > 20
 
 
-def test_the_first_methods_differ_in_colour_and_in_marker() -> None:
-    first = list(styles(METHODS).values())[:7]
-    assert len({style.colour for style in first}) == len({style.marker for style in first}) == 7
+@given(st.lists(st.sampled_from([*METHODS, "my_own", "another"]), min_size=1, max_size=7, unique=True))
+def test_seven_methods_differ_in_colour_and_in_marker(methods: list[str]) -> None:
+    found = styles(methods)
+    assert list(found) == methods
+    assert len({style.colour for style in found.values()}) == len({style.marker for style in found.values()}) == len(methods)
+
+
+@given(st.lists(st.sampled_from(list(METHODS)), unique=True))
+def test_methods_that_most_studies_compare_look_the_same_in_all(others: list[str]) -> None:
+    assert styles([*others, "cs_kd", "bsd"])["bsd"] == styles(["bsd"])["bsd"]
+    assert styles([*others, "bsd", "cs_kd"])["cs_kd"] == styles(["cs_kd"])["cs_kd"]
 
 
 def test_plotly_and_matplotlib_know_the_markers() -> None:
