@@ -28,7 +28,7 @@ class Measured:
         metrics: columns of table `trials`.
         evaluations, reliability: rows of these tables.
         predictions: what is kept of the logits.
-        features: what is kept of the penultimate features; None where nothing is.
+        features: what is kept of the penultimate features; None where nothing is, or where they did not fit into memory.
         temperature: fitted on clean validation images; None while there is none.
     """
 
@@ -99,7 +99,7 @@ def measure_test(
     Args:
         trainer: its network and normaliser.
         test: the split.
-        measured: gets the rows, the columns `test_*`, predictions and features.
+        measured: gets the rows, the columns `test_*`, predictions and features; no features where they do not fit into memory.
         plan: corruptions and perturbations.
         temperature: for temperature scaling, fitted on validation images.
         seed: of the bootstrap.
@@ -137,8 +137,18 @@ def measure_test(
     measured.metrics |= {f"test_{name}": value for name, value in summarise(shifted).items()}
     measured.metrics |= image_intervals(logits[0].softmax(1), targets, seed=derive_seed(seed, "intervals"))
     if keep_features and test.feature_rows is not None:
-        features = penultimate(trainer.network, images, trainer.normaliser, rows=torch.tensor(test.feature_rows, device=device))
-        measured.features = Features.of(test.feature_rows, test.targets[test.feature_rows], features.cpu().numpy())
+        try:
+            features = penultimate(trainer.network, images, trainer.normaliser, rows=torch.tensor(test.feature_rows, device=device))
+            measured.features = Features.of(test.feature_rows, test.targets[test.feature_rows], features.cpu().numpy())
+        except (MemoryError, RuntimeError) as error:  # all numbers are there; they are worth more than a map of features
+            if not ran_out_of_memory(error):
+                raise
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory of the machine or the GPU was not enough."""
+    # On a CPU, torch has no class of its own for it.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def image_intervals(probs: Tensor, targets: Tensor, *, seed: int) -> Row:

@@ -22,7 +22,7 @@ from bsd_core.evaluate import EvaluationPlan, headline, predict
 from bsd_core.models import n_parameters
 from bsd_core.train import Recipe, Trainer
 from studies.kept import Kept
-from studies.measure import Measured, measure_test, measure_val
+from studies.measure import Measured, measure_test, measure_val, ran_out_of_memory
 from studies.own_copy import own_copy
 from studies.trial_checkpoints import TrialCheckpoints, checkpoints_of
 from studies.trial_data import SearchData, TestData, TrialSettings, TrialTask, fingerprint
@@ -191,9 +191,7 @@ def _expected(error: Exception) -> str | None:
     """What can happen to any training, in words that tables can be searched for."""
     if isinstance(error, DivergedError):
         return "diverged"
-    # On a CPU, torch has no class of its own for it.
-    no_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-    return "out of memory" if no_memory else None
+    return "out of memory" if ran_out_of_memory(error) else None
 
 
 def _counted(saved: Any, names: Iterable[str]) -> dict[str, float]:

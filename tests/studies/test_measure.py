@@ -13,7 +13,7 @@ from bsd_core.metrics.classification import accuracy
 from bsd_core.metrics.intervals import bootstrap_interval
 from bsd_core.seeds import derive_seed
 from bsd_core.train import Recipe, Trainer
-from studies import trial_data
+from studies import measure, trial_data
 from studies.measure import Measured, image_intervals, measure_test, measure_val
 from tests.studies._dummies import make_search_data, make_settings
 
@@ -186,3 +186,37 @@ def test_features_of_the_named_rows_are_kept_where_asked(trainer: Trainer, split
     images = torch.tensor(np.asarray(split.images))
     logits = trainer.network.classifier(torch.tensor(kept.values.astype(np.float32) * np.float32(kept.scale)))
     assert logits.detach().numpy() == pytest.approx(predict(trainer.network, images, trainer.normaliser).numpy()[rows], abs=2e-2)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried to allocate 64 bytes."),
+    ],
+)
+def test_without_memory_for_features_the_numbers_are_kept(
+    error: BaseException, trainer: Trainer, split: trial_data.TestData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named, measured = dataclasses.replace(split, feature_rows=np.array([2, 3])), Measured()
+
+    def exhausted(*images: object, **options: object) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr(measure, "penultimate", exhausted)
+    measure_test(trainer, named, measured, plan=PLAN, temperature=2.0, seed=11, device=CPU, keep="clean", keep_features=True)
+    assert measured.features is None
+    plain = measured_test(trainer, split)
+    assert (measured.metrics, measured.evaluations, measured.reliability) == (plain.metrics, plain.evaluations, plain.reliability)
+    assert len(measured.predictions) == 1
+
+
+def test_another_error_of_features_is_not_hidden(trainer: Trainer, split: trial_data.TestData, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*images: object, **options: object) -> torch.Tensor:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(measure, "penultimate", broken)
+    named = dataclasses.replace(split, feature_rows=np.array([2, 3]))
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        measure_test(trainer, named, Measured(), plan=PLAN, temperature=2.0, seed=11, device=CPU, keep="clean", keep_features=True)

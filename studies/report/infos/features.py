@@ -181,7 +181,10 @@ def _why(source: ReportSource) -> str:
         return "Nothing was confirmed: features are kept of networks that were trained again with fresh seeds and shown test images."
     if source.spec.confirm is not None and not source.spec.confirm.features:
         return "The study keeps no features (confirm.features: false)."
-    return "No features are stored: trainings with the first fresh seed have not finished, or are of an older version or a copy in part."
+    return (
+        "No features are stored: trainings with the first fresh seed have not finished or had no memory left for them, or are of an older "
+        "version or a copy in part."
+    )
 
 
 def _path(source: ReportSource, trial_id: str) -> Path:
