@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
+from bsd_core.errors import StorageError, one_line
 from studies.report.infos.answer import collect_answer
 from studies.report.page.build import build_page
 from studies.report.section import Section
@@ -29,7 +31,7 @@ def collect_sections(source: ReportSource) -> list[tuple[Section, Any]]:
 
 
 def write_page(source: ReportSource, folder: Path) -> Path:
-    """Write index.html and data/*.csv, *.parquet.
+    """Write index.html and data/*.csv, *.parquet; others of these two kinds that are in data/ are removed.
 
     Args:
         source: of the run.
@@ -50,14 +52,31 @@ def write_page(source: ReportSource, folder: Path) -> Path:
 
 
 def write_data(sections: Sequence[tuple[Section, Any]], folder: Path) -> None:
-    """Write the numbers behind each section as <key>.csv and <key>.parquet.
+    """Write the numbers behind each section as <key>.csv and <key>.parquet, and remove those of sections that have none any more.
 
     Raises:
-        StorageError: something cannot be written.
+        StorageError: something cannot be written or removed.
     """
+    written: set[str] = set()
     for _, info in sections:
         for table in [] if info.missing else info.tables():
-            write_atomically(folder / f"{table.key}.csv", table.csv().encode())
             sink = io.BytesIO()
             pq.write_table(table.arrow(), sink)
-            write_atomically(folder / f"{table.key}.parquet", sink.getvalue())
+            for name, content in ((f"{table.key}.csv", table.csv().encode()), (f"{table.key}.parquet", sink.getvalue())):
+                write_atomically(folder / name, content)
+                written.add(name)
+    _remove_others(folder, written)
+
+
+def _remove_others(folder: Path, written: set[str]) -> None:
+    """Remove files of an earlier report, which would tell of what the page no longer does; no folder or link, and nothing beyond one."""
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    try:
+        with os.scandir(folder) as found:
+            ours = [entry for entry in found if entry.name.endswith((".csv", ".parquet")) and entry.is_file(follow_symlinks=False)]
+        for entry in ours:
+            if entry.name not in written:
+                os.unlink(entry.path)
+    except OSError as error:
+        raise StorageError(f"Cannot remove earlier numbers in {str(folder)!r}: {one_line(error, limit=120)}.") from error
