@@ -29,6 +29,7 @@ from studies.report.terminal import print_summary
 from studies.robustness import collect_robustness, render_robustness
 from studies.run_folder import RunFolder, write_atomically
 from studies.screen import log, say, short_path
+from studies.statistics.file import read_statistics, write_statistics
 from studies.tables import Tables, built_from, read_table
 
 
@@ -67,7 +68,7 @@ def show_front(run: RunFolder, tables: Tables, console: Console, *, page: bool =
     from studies.report.figures.front import draw_front
     from studies.report.figures.paper_style import draw_for_paper, save_for_paper
     from studies.report.infos.front import plane_of
-    from studies.statistics.document import collect_statistics, write_statistics
+    from studies.statistics.document import collect_statistics
 
     before = _digests(run, _SOURCES)
     document = collect_statistics(tables, run.spec(), run.predictions)
@@ -143,7 +144,7 @@ def _unchanged(run: RunFolder) -> _Shown:
     now = {"version": __version__, "files": _digests(run, (*_SOURCES, *_MADE))}
     if json.loads(_stamp(run).read_bytes()) != now or built_from(run) != {str(run.ledger.stat().st_size).encode()}:
         raise ValueError(f"{run.path} has changed since its front was shown.")
-    return _Shown.of(read_table(run, "trials"), read_table(run, "evaluations"), json.loads(run.statistics.read_bytes()))
+    return _Shown.of(read_table(run, "trials"), read_table(run, "evaluations"), read_statistics(run))
 
 
 def _arms(document: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from studies.report.write import report_source, write_page
 from studies.results import run_constants
 from studies.run_folder import RunFolder
 from studies.statistics.document import collect_statistics, update_statistics
+from studies.statistics.file import read_statistics
 from studies.tables import Tables, build_tables, read_tables
 from studies.verify_form import require_form
 
@@ -41,14 +41,15 @@ def write_run_page(run: RunFolder, tables: Tables, document: Mapping[str, Any]) 
 def refresh_page(run: RunFolder) -> None:
     """Write the page again from the statistics as they are stored, if there are both.
 
-    What `verify` found is told on the page. Where it found tables or statistics that no page can be made of, the old page stays.
+    What `verify` found is told on the page. Where it found tables or statistics that no page can be made of, as those of another version,
+    the old page stays.
     """
     if not (run.page.is_file() and run.statistics.is_file()):
         return
     try:
         tables = read_tables(run)
         require_form(run, tables)
-        write_run_page(run, tables, json.loads(run.statistics.read_bytes()))
+        write_run_page(run, tables, read_statistics(run))
     except Exception:  # anybody may have written anything there, which is what `verify` has just said
         return
 

@@ -6,7 +6,6 @@ Computed from the tables, the study and the stored predictions alone; equal inpu
 from __future__ import annotations
 
 import functools
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -22,7 +21,7 @@ from studies.budgets import collect_budgets
 from studies.confirm_fields import Confirm
 from studies.features import features_folder
 from studies.operating_points import operating_points
-from studies.run_folder import RunFolder, write_atomically
+from studies.run_folder import RunFolder
 from studies.spec import StudySpec
 from studies.statistics.audit import audit_summary
 from studies.statistics.comparisons import LEVEL, MethodComparison, compare_methods, failed_trainings, rank_methods
@@ -36,6 +35,7 @@ from studies.statistics.confirmed import (
     summarise_point,
 )
 from studies.statistics.features import feature_quality
+from studies.statistics.file import DOCUMENT_VERSION, write_statistics
 from studies.statistics.fronts import anytime_hypervolume, attainment, fronts_of_seeds, hypervolume_over_seeds
 from studies.statistics.importance import importances
 from studies.statistics.seeds import summarise
@@ -56,6 +56,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
     Returns:
         Of JSON's types only, without NaN:
 
+        schema_version: of this document.
         setup: what readers of the numbers must know of the study: see `_setup`.
         budgets: `Budgets`.
         confirmed: `ConfirmedSummary` of each chosen setting.
@@ -85,6 +86,7 @@ def collect_statistics(tables: Tables, spec: StudySpec, predictions: Path) -> di
     nothing = [] if comparisons else ["no two methods were confirmed in one condition"]
     reasons = [*budgets.reasons, *failed_trainings(points), *nothing]
     document = {
+        "schema_version": DOCUMENT_VERSION,
         "setup": _setup(tables.evaluations, spec),
         "budgets": budgets,
         "confirmed": summaries,
@@ -119,16 +121,6 @@ def update_statistics(run: RunFolder, tables: Tables) -> dict[str, Any]:
     document = collect_statistics(tables, run.spec(), run.predictions)
     write_statistics(run, document)
     return document
-
-
-def write_statistics(run: RunFolder, document: Mapping[str, Any]) -> None:
-    """Write report/statistics.json, whole or not at all, equal documents as equal bytes.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
-    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
-    write_atomically(run.statistics, f"{text}\n".encode())
 
 
 def as_json(value: Any) -> Any:

@@ -18,6 +18,7 @@ from studies import shown
 from studies.results import write_results
 from studies.run_folder import RunFolder
 from studies.shown import show_front, show_unchanged_front
+from studies.statistics.file import DOCUMENT_VERSION
 from tests.studies._dummies import make_events, make_run, write_ledger
 from tests.studies._played_runs import copy_run, with_cell
 
@@ -106,14 +107,34 @@ def test_a_front_that_has_changed_is_made_again(
         assert show_again(run) is None or show_all(run) == show_again(run)
 
 
-@pytest.mark.parametrize("document", [[], {}, {"budgets": {"arms": [{"arm": 3, "sampler": "tpe"}]}}, "nonsense"])
-def test_statistics_that_a_stranger_stamped_are_no_traceback(document: Any, finished: tuple[RunFolder, str], tmp_path: Path) -> None:
-    run = copy_run(finished[0], tmp_path)
+def write_stamped(run: RunFolder, document: Any) -> None:
+    """Other statistics, stamped as those that were shown last."""
     run.statistics.write_text(json.dumps(document), encoding="utf-8")
     stamp = shown._stamp(run)
     files = shown._digests(run, (*shown._SOURCES, *shown._MADE))
     stamp.write_text(json.dumps(json.loads(stamp.read_bytes()) | {"files": files}), encoding="utf-8")
+
+
+ODD_ARMS: dict[str, Any] = {"schema_version": DOCUMENT_VERSION, "budgets": {"arms": [{"arm": 3, "sampler": "tpe"}]}}
+
+
+@pytest.mark.parametrize("document", [[], {}, {"schema_version": DOCUMENT_VERSION}, ODD_ARMS, "nonsense"])
+def test_statistics_that_a_stranger_stamped_are_no_traceback(document: Any, finished: tuple[RunFolder, str], tmp_path: Path) -> None:
+    run = copy_run(finished[0], tmp_path)
+    write_stamped(run, document)
     assert show_again(run) is None
+
+
+@pytest.mark.parametrize("version", [{}, {"schema_version": "0"}])
+def test_statistics_of_another_version_are_made_again(version: dict[str, str], finished: tuple[RunFolder, str], tmp_path: Path) -> None:
+    run = copy_run(finished[0], tmp_path)
+    document = json.loads(run.statistics.read_bytes())
+    write_stamped(run, document)
+    assert show_again(run) is not None
+    write_stamped(run, {name: value for name, value in document.items() if name != "schema_version"} | version)
+    assert show_again(run) is None
+    show_all(run)
+    assert json.loads(run.statistics.read_bytes()) == document
 
 
 def test_an_unchanged_front_needs_no_heavy_library(finished: tuple[RunFolder, str]) -> None:

@@ -14,7 +14,8 @@ from bsd_core.errors import DataError
 from studies.ledger import Event
 from studies.pareto import hypervolume
 from studies.spec import StudySpec
-from studies.statistics.document import as_json, collect_statistics, update_statistics, write_statistics
+from studies.statistics.document import as_json, collect_statistics, update_statistics
+from studies.statistics.file import DOCUMENT_VERSION, write_statistics
 from studies.statistics.seeds import SeedSummary
 from studies.tables import build_tables
 from tests.studies._dummies import (
@@ -265,6 +266,17 @@ def test_the_file_holds_the_document_and_equal_documents_are_equal_bytes(tmp_pat
     assert json.loads(content) == document
     write_statistics(run, dict(reversed(document.items())))
     assert run.statistics.read_bytes() == content
+
+
+def test_another_set_of_keys_is_another_version(tmp_path: Path) -> None:
+    """Who adds or removes one here gives the document a new version there: readers go by it."""
+    keys = (
+        *("audit", "budgets", "comparisons", "confirmed", "features", "fronts", "importance", "level", "not_ranked_because"),
+        *("operating_points", "ranking", "schema_version", "setup", "winners_curse"),
+    )
+    document = collect([*make_events(*SEARCHED), *confirmations()], tmp_path)
+    assert (DOCUMENT_VERSION, tuple(sorted(document))) == ("1", keys)
+    assert document["schema_version"] == DOCUMENT_VERSION
 
 
 @dataclass
