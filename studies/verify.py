@@ -14,7 +14,6 @@ Five checks, from the truth to what is told of it:
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import fields
@@ -23,7 +22,8 @@ import pyarrow as pa
 import torch
 from rich.console import Console
 
-from bsd_core.errors import DataError, StorageError, one_line
+from bsd_core.errors import DataError, StorageError
+from studies.commands import command
 from studies.ledger import LedgerReader
 from studies.provenance import environment_differences
 from studies.results import choices, full_provenance, ledger_tables, run_constants
@@ -31,9 +31,10 @@ from studies.run_folder import RunFolder
 from studies.screen import say
 from studies.spec import StudySpec
 from studies.statistics.document import collect_statistics
+from studies.statistics.file import read_statistics
 from studies.tables import Tables, read_tables
 from studies.tally import TOLERANCE, DifferenceError, Tally, check_leaves
-from studies.verified import write_verified
+from studies.verified import changed_files, digests, write_verified
 from studies.verify_derived import check_derived
 from studies.verify_files import check_files, table_provenance
 from studies.verify_form import KEYS
@@ -49,8 +50,10 @@ def verify_run(run: RunFolder, console: Console) -> int:
         The exit code: 0, or 1 after a line that names the first difference.
 
     Raises:
-        ConfigError, DataError: study.yaml or a table is missing or cannot be read, or the tables are of another schema version.
+        ConfigError, DataError: study.yaml or a table is missing or cannot be read, tables or statistics are of another schema version, or
+            files changed while they were checked.
     """
+    before = digests(run.path)
     lines: list[str] = []
 
     def tell(line: str) -> None:
@@ -58,8 +61,14 @@ def verify_run(run: RunFolder, console: Console) -> int:
         say(console, line)
 
     code = _verify(run, console, tell)
+    if changed := changed_files(before, digests(run.path)):  # some checks may have seen the old ones and some the new
+        names = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
+        raise DataError(
+            f"Files of {run.place} changed while they were checked ({names}), so the result holds neither for the old nor for the new ones."
+            " Verify it again when nothing is at work on it."
+        )
     with contextlib.suppress(StorageError):  # where nothing can be written, the screen has said it
-        write_verified(run.path, agree=code == AGREE, lines=lines)
+        write_verified(run.path, before, agree=code == AGREE, lines=lines)
     return code
 
 
@@ -131,11 +140,7 @@ def _statistics(run: RunFolder, spec: StudySpec, tables: Tables) -> str:
     subject = "statistics against the tables"
     if not run.statistics.exists():
         name = run.statistics.relative_to(run.path)
-        return f"{subject}: not checked, {name} is not there; python -m studies report {run.place} writes it"
-    try:
-        stored = json.loads(run.statistics.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{run.statistics}: not readable ({one_line(error, limit=100)}).") from error
-    tally = Tally(TOLERANCE)
+        return f"{subject}: not checked, {name} is not there; {command('report', run.place)} writes it"
+    stored, tally = read_statistics(run), Tally(TOLERANCE)
     check_leaves(run.statistics.name, stored, collect_statistics(tables, spec, run.predictions), tally)
     return f"{subject}: {tally}"

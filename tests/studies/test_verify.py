@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,14 @@ import pytest
 from bsd_core.errors import DataError
 from studies import cli
 from studies.provenance import study_hash
+from studies.report.make import make_report
 from studies.results import write_results
 from studies.run_folder import RunFolder
 from studies.screen import our_console
+from studies.statistics.document import collect_statistics
+from studies.statistics.file import DOCUMENT_VERSION
 from studies.tables import read_tables
+from studies.verified import read_verified
 from studies.verify import verify_run
 from studies.yaml_strict import dump_yaml
 from tests.studies._dummies import write_ledger
@@ -112,9 +117,8 @@ def test_without_statistics_it_is_said_what_writes_them(run: RunFolder) -> None:
     run.statistics.unlink()
     code, lines = verify(run)
     assert code == 0
-    assert lines[-1].startswith(
-        "statistics against the tables: not checked, report/statistics.json is not there; python -m studies report "
-    )
+    unchecked = "statistics against the tables: not checked, report/statistics.json is not there"
+    assert re.fullmatch(rf"{re.escape(unchecked)}; \S+ -m studies report \S+ writes it", lines[-1])
 
 
 def test_lines_of_the_ledger_that_cannot_be_read_are_said(run: RunFolder) -> None:
@@ -472,12 +476,75 @@ def test_a_report_that_cannot_be_read_is_refused(run: RunFolder) -> None:
         verify(run)
 
 
+@pytest.mark.parametrize(("version", "named"), [(None, "none"), ("0", "'0'"), (1, "'1'"), ({"a": []}, "\"{'a': []}\"")])
+def test_a_document_of_another_version_is_no_difference_of_numbers(version: Any, named: str, run: RunFolder) -> None:
+    document = json.loads(run.statistics.read_text(encoding="utf-8"))
+    assert document.pop("schema_version") == DOCUMENT_VERSION
+    del document["features"]
+    run.statistics.write_text(json.dumps(document | ({} if version is None else {"schema_version": version})), encoding="utf-8")
+    screen = io.StringIO()
+    message = rf"^report/statistics\.json was written by another version of this program: schema version {re.escape(named)}, but this "
+    with pytest.raises(DataError, match=message + r"program reads version \d+\. Write it again with: .* -m studies report "):
+        verify_run(run, our_console(screen))
+    assert len(screen.getvalue().splitlines()) == 4
+    assert "DIFFERENT" not in screen.getvalue()
+    make_report(run)
+    assert verify(run)[0] == 0
+
+
+# --- files that change meanwhile
+
+
+@pytest.mark.parametrize(
+    "name", ["ledger.jsonl", "labels/symmetric_40.parquet", "tables/trials.parquet", f"tables/predictions/{CONFIRM}.parquet"]
+)
+def test_files_that_change_while_they_are_checked_are_not_called_verified(
+    name: str, run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last check has read them all when one is written again."""
+
+    def change_and_collect(*arguments: Any) -> dict[str, Any]:
+        document = collect_statistics(*arguments)
+        with (run.path / name).open("ab") as file:
+            file.write(b"\n")
+        return document
+
+    monkeypatch.setattr("studies.verify.collect_statistics", change_and_collect)
+    with pytest.raises(DataError, match=rf"^Files of .* changed while they were checked \({re.escape(name)}\), so .* Verify it again when"):
+        verify(run)
+    assert read_verified(run.path) is None
+
+
+def test_many_files_that_change_are_counted(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def remove_and_collect(*arguments: Any) -> dict[str, Any]:
+        document = collect_statistics(*arguments)
+        shutil.rmtree(run.tables)
+        return document
+
+    monkeypatch.setattr("studies.verify.collect_statistics", remove_and_collect)
+    n = sum(path.suffix == ".parquet" for path in run.tables.rglob("*")) - 3
+    with pytest.raises(DataError, match=rf"\(tables/epochs\.parquet, tables/evaluations\.parquet, tables/features/\S+ and {n} more\)"):
+        verify(run)
+
+
+def test_what_agrees_is_kept_until_a_file_changes(run: RunFolder) -> None:
+    code, lines = verify(run)
+    found = read_verified(run.path)
+    assert code == 0
+    assert found is not None
+    assert (found.agree, found.lines) == (True, lines)
+    make_report(run)  # makes statistics.json and the page again
+    assert read_verified(run.path) is not None
+    edit_predictions(run, lambda table: table.slice(0, len(table) - 1))
+    assert read_verified(run.path) is None
+
+
 # --- who asks where
 
 
 def test_other_versions_are_offered_as_the_reason_of_a_difference(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("studies.verify.environment_differences", lambda then: ["torch 1.0 then, 2.0 now"])
-    run.statistics.write_text("{}", encoding="utf-8")
+    run.statistics.write_text(json.dumps({"schema_version": DOCUMENT_VERSION}), encoding="utf-8")
     code, lines = verify(run)
     assert code == 1
     assert lines[-2].startswith("DIFFERENT  statistics.json, setup: missing in the file")
@@ -509,4 +576,4 @@ def test_the_command_line_tells_by_its_exit_code(
     assert verified() == 2
     out, err = capsys.readouterr()
     assert (out, len(err.splitlines())) == ("", 1)
-    assert re.search(r"schema version 2, but this program reads version 3\. .*: python -m studies front ", err)
+    assert re.search(r"schema version 2, but this program reads version 3\. .*: \S+ -m studies front ", err)

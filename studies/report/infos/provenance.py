@@ -20,7 +20,7 @@ class ProvenanceInfo:
 
     Attributes:
         facts: by name, as text.
-        verified: what `verify` found of these very tables; None if it was not asked.
+        verified: what `verify` found of these very files; None if it was not asked.
         command: that verifies the run.
     """
 
@@ -37,7 +37,7 @@ class ProvenanceInfo:
     def caption(self) -> str:
         """What `verify` said."""
         if self.verified is None:
-            return f"Not verified since these tables were written: {self.command} computes every number again."
+            return f"Not verified as its files are now: {self.command} computes every number again."
         verdict = "every number that can be computed again agrees" if self.verified.agree else "DIFFERENT"
         return "\n".join([f"Verified {self.verified.when}: {verdict}.", *self.verified.lines])
 
