@@ -11,6 +11,7 @@ NODES ?= 3
 CPUS ?= 1
 TO ?= csv
 OUT ?=
+FORCE ?=
 PORT ?= 8080
 
 VENV := .venv
@@ -22,32 +23,42 @@ READY := $(VENV)/.ready
 	evidence clean
 
 help: ## list the targets
-	@echo "make study STUDY=label_noise      run a study, print its front, write tables and the page"
-	@echo '    SET="key=value ..."           override fields, e.g. SET="dataset=cifar10 model=resnet20 trials=32"'
-	@echo "    RESULTS=folder                where results go (default: results), or s3://bucket/folder"
+	@echo "make study STUDY=label_noise      run a study, print its front, write the page"
+	@echo '    SET="key=value ..."           override fields; no spaces within a value:'
+	@echo '                                  SET="dataset=cifar10 methods=[bsd,cs_kd]"'
+	@echo "    RESULTS=folder                where results go: a folder (default: results)"
+	@echo "                                  or s3://bucket/folder"
 	@echo "make resume STUDY=name            finish a run that was interrupted"
 	@echo "make front STUDY=name             print and draw the front of the newest run"
-	@echo "make report STUDY=name            write the page and print every statistic of the newest run"
-	@echo "make figures STUDY=name           figures and tables for a paper: PNG, SVG, PDF, LaTeX, Markdown"
-	@echo "make export STUDY=name OUT=path   the tables as CSV files in a folder (TO=duckdb: as one database file)"
-	@echo "make dashboard STUDY=name         the searches in optuna-dashboard, for this machine alone (PORT=8080)"
-	@echo "make status                       list all runs, newest first: state, trials, time left"
-	@echo "make watch STUDY=name             follow a run that is at work, from another terminal"
-	@echo "make compare A=name B=folder      two runs side by side: what differs, and how they did"
-	@echo "make verify STUDY=name            compute every number of the newest run again; name the first that differs"
-	@echo "make retrain STUDY=name TRIAL=id  train one trial again outside Ray and compare (TRIAL=knee: an operating point)"
+	@echo "make report STUDY=name            write the page, print every statistic"
+	@echo "make figures STUDY=name           figures (PNG, SVG, PDF) and tables (LaTeX,"
+	@echo "                                  Markdown) for a paper"
+	@echo "make export STUDY=name OUT=path   the tables as CSV files (TO=duckdb: as a"
+	@echo "                                  database; FORCE=1: replace an earlier one)"
+	@echo "make dashboard STUDY=name         the searches in optuna-dashboard, for this"
+	@echo "                                  machine alone (PORT=8080)"
+	@echo "make status                       all runs, newest first, with the time left"
+	@echo "make watch STUDY=name             follow a run that is at work elsewhere"
+	@echo "make compare A=name B=folder      two runs side by side: study, code, results"
+	@echo "make verify STUDY=name            compute every number of the newest run again;"
+	@echo "                                  name the first that differs"
+	@echo "make retrain STUDY=name TRIAL=id  train one trial again outside Ray and compare"
+	@echo "                                  (TRIAL=knee: an operating point)"
 	@echo "make describe STUDY=name          say what a study will do before it does it"
 	@echo "make list                         list the studies"
-	@echo "make fields                       list every field of a study file with its meaning"
-	@echo "make cluster [NODES=3 CPUS=1]     start a Ray cluster on this machine, for RAY_ADDRESS=auto"
+	@echo "make fields                       every field of a study file, with its meaning"
+	@echo "make cluster [NODES=3 CPUS=1]     start a Ray cluster here, for RAY_ADDRESS=auto"
 	@echo "make cluster-stop                 stop it"
 	@echo "make test                         run the tests, but for the long ones of faults"
-	@echo "make faults                       run those: killed drivers and nodes, full disks, real clusters, an S3 server (many minutes)"
+	@echo "make faults                       run those: killed drivers, full disks, S3"
+	@echo "                                  and clusters (many minutes)"
 	@echo "make check                        lint and type check"
-	@echo "make bench                        measure speed against baselines in the same run"
-	@echo "make gallery DATASET=digits       one training image under every corruption and sequence, as gallery.png"
-	@echo "make evidence DATASET=cifar10     every method on 40 % wrong labels, three seeds, as a table (an hour or more)"
-	@echo "make install                      only set up .venv (PYTHON=python3.12 chooses the interpreter)"
+	@echo "make bench                        speed against baselines of the same run"
+	@echo "make gallery DATASET=digits       one image under every corruption: gallery.png"
+	@echo "make evidence DATASET=cifar10     every method on 40 % wrong labels, as a table"
+	@echo "                                  of three seeds (an hour or more)"
+	@echo "make install                      only set up .venv (PYTHON=python3.12: by"
+	@echo "                                  this interpreter)"
 	@echo "make clean                        remove .venv and caches, never results"
 
 install: $(READY) ## only set up
@@ -82,7 +93,7 @@ figures: $(READY) ## for a paper
 
 export: $(READY) ## tables for other programs
 	@test -n "$(STUDY)" && test -n "$(OUT)" || { echo "error: which study, and where to? make export STUDY=name OUT=folder"; exit 2; }
-	@$(RUN) -m studies export "$(STUDY)" --to "$(TO)" --out "$(OUT)" --results "$(RESULTS)"
+	@$(RUN) -m studies export "$(STUDY)" --to "$(TO)" --out "$(OUT)" $(if $(filter-out 0,$(FORCE)),--force) --results "$(RESULTS)"
 
 dashboard: $(READY) ## optuna-dashboard on the searches
 	@test -n "$(STUDY)" || { echo "error: which study? make dashboard STUDY=name"; exit 2; }

@@ -13,6 +13,7 @@ A message states the rule, the value, and the way out, in one line.
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterable
 
 
@@ -45,7 +46,17 @@ def unknown_name(kind: str, name: object, known: Iterable[str]) -> ConfigError:
     names = sorted(known)
     near = nearest(str(name), names)
     hint = f" Did you mean {near!r}?" if near else ""  # first, since the list can be long
-    return ConfigError(f"Unknown {kind} {shown(name)}.{hint} Known: {', '.join(names)}.")
+    return ConfigError(f"Unknown {kind} {shown(name)}.{hint} Known: {enumerated(names)}.")
+
+
+def enumerated(names: Iterable[str], *, limit: int = 400) -> str:
+    """The names separated by commas; of more than about `limit` characters the first ones whole, and how many more there are."""
+    names = list(names)
+    if len(whole := ", ".join(names)) <= limit:
+        return whole
+    ends = itertools.accumulate(len(name) + 2 for name in names)
+    n = max(1, sum(end <= limit for end in ends))
+    return f"{', '.join(names[:n])} and {len(names) - n} more" if n < len(names) else whole
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -41,7 +41,7 @@ def export_tables(run: RunFolder, tables: Tables, kind: str, out: str, *, force:
     if kind not in kinds:
         raise unknown_name("kind of export", kind, kinds)
     if kind == "duckdb" and not _has_duckdb():
-        raise ConfigError("Exporting to DuckDB needs its Python package: pip install duckdb. Or take --to csv.")
+        raise ConfigError("Exporting to DuckDB needs its Python package: pip install duckdb. Or take TO=csv (--to csv).")
     path = Path(os.path.abspath(os.path.expanduser(out)))
     if os.path.lexists(path):
         _check_replaceable(path, kind, out, force=force)
@@ -64,13 +64,13 @@ def _has_duckdb() -> bool:
 def _check_replaceable(path: Path, kind: str, out: str, *, force: bool) -> None:
     """Whatever is not an earlier export of this kind is the user's own, and is not removed by any option."""
     if not force:
-        raise ConfigError(f"{shown(out)} is there already. Give another --out, or replace it with --force.")
+        raise ConfigError(f"{shown(out)} is there already. Give another OUT (--out), or replace it with FORCE=1 (--force).")
     if kind == "csv":
         ours = path.is_dir() and not path.is_symlink() and {entry.name for entry in path.iterdir()} <= _CSV_FILES
     else:
         ours = path.is_file() and not path.is_symlink() and (path.stat().st_size == 0 or path.read_bytes()[8:12] == b"DUCK")
     if not ours:
-        raise ConfigError(f"{shown(out)} is no earlier export to {kind}, so --force does not replace it. Give another --out.")
+        raise ConfigError(f"{shown(out)} is no earlier export to {kind}, so it is not replaced. Give another OUT (--out).")
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Any, Final, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from bsd_core.errors import ConfigError, nearest, one_line, printable, shown, unknown_name
+from bsd_core.errors import ConfigError, enumerated, nearest, one_line, printable, shown, unknown_name
 from studies.condition import Condition
 from studies.confirm_fields import Confirm
 from studies.recipe import RecipeFields
@@ -88,7 +88,9 @@ _NESTED: Final[dict[str, type[BaseModel]]] = {"evaluate": Evaluate, "augment": A
 
 
 def _check_overrides(overrides: list[str]) -> None:
-    """Refuse `confirm=none confirm.seeds=2`, of which one would silently undo the other."""
+    """Refuse `confirm=none confirm.seeds=2`, of which one would silently undo the other, and a value that was torn at its spaces."""
+    for index in range(len(overrides)):
+        _check_unbroken(overrides[index:])
     keys = [override.partition("=")[0] for override in overrides]
     for key in keys:
         top, dot, _ = key.partition(".")
@@ -96,10 +98,30 @@ def _check_overrides(overrides: list[str]) -> None:
             raise ConfigError(f"The overrides say both {top} and {key}, and one would undo the other; say one of them.")
 
 
+def _check_unbroken(overrides: list[str]) -> None:
+    """Refuse a first override that opens a bracket which a later one closes: make hands SET on in pieces between spaces."""
+    key, _, value = overrides[0].partition("=")
+    pieces: list[str] = []
+    for piece in [value, *overrides[1:]]:
+        pieces.append(piece)
+        if (n_open := sum((character in "[{") - (character in "]}") for character in "".join(pieces))) <= 0:
+            break
+    if n_open or len(pieces) == 1:
+        return
+    spaced, tight = " ".join(pieces), "".join(pieces)
+    try:
+        same = parse_yaml(spaced, where=key) == parse_yaml(tight, where=key)
+    except ConfigError:
+        same = False
+    written = f"Write {printable(f'{key}={tight}', limit=400)}, or put" if same else "Put"  # {a: 1} is nothing without its space
+    raise ConfigError(f"SET holds no spaces within a value, but got {shown(f'{key}={spaced}')}. {written} it into a YAML file of your own.")
+
+
 def _apply_override(document: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise ConfigError(f"An override is key=value, but got {shown(override)}.")
+        hint = "SET holds no spaces around = or within a value; what needs them goes into a YAML file of your own."
+        raise ConfigError(f"An override is key=value, but got {shown(override)}. {hint}")
     top, *rest = key.split(".")
     field = None
     if not rest:
@@ -107,7 +129,7 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
     elif top in _NESTED and len(rest) == 1:
         field = _NESTED[top].model_fields.get(rest[0])
     if field is None and not (top == "fixed" and 1 <= len(rest) <= 2):
-        raise unknown_name("field", key, _field_names())
+        raise ConfigError(f"{unknown_name('field', key, _field_names())} {_ALL_FIELDS}")
     if field is not None and get_origin(field.annotation) is list and not text.startswith(("[", "{")):
         text = f"[{text}]"
     target = document
@@ -145,6 +167,7 @@ def _field_names() -> list[str]:
     return [*StudySpec.model_fields, *nested, "fixed.<method>.<setting>"]
 
 
+_ALL_FIELDS: Final = "`make fields` explains all of them."
 _UNKNOWN: Final = ("extra_forbidden", "invalid_key")  # the second: no text at all
 
 
@@ -160,7 +183,7 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] in _UNKNOWN:
         fields = _fields_of(problem["loc"][:-1])
         near = nearest(str(problem["loc"][-1]), fields)
-        hint = f" Did you mean {near!r}?" if near else f" Known: {', '.join(sorted(fields))}."
+        hint = f" Did you mean {near!r}?" if near else f" Known: {enumerated(sorted(fields))}. {_ALL_FIELDS}"
         return f"unknown field {place!r}.{hint}{more}"
     if problem["type"] == "missing":
         return f"the field {place!r} is missing.{more}"

@@ -50,6 +50,21 @@ def test_every_command_exists() -> None:
         assert re.search(rf"^ +{name} ", usage, flags=re.MULTILINE), name
 
 
+def test_help_names_every_target_and_fits_into_eighty_columns() -> None:
+    text = subprocess.run(["make", "help"], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert max(map(len, text.splitlines())) <= 80
+    targets = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE)) == targets - {"help"}
+
+
+@pytest.mark.parametrize(("force", "given"), [("", False), ("0", False), ("1", True), ("yes", True)])
+def test_an_export_is_replaced_where_force_says_so(force: str, given: bool) -> None:
+    words = ["make", "--dry-run", "--assume-old=.venv/.ready", "export", "STUDY=quick", "OUT=out", f"FORCE={force}"]
+    commands = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert '-m studies export "quick" --to "csv" --out "out" ' in commands
+    assert (" --force " in commands) == given
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_every_link_leads_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from bsd_core.errors import BSDError, ConfigError, DataError, DivergedError, StorageError, nearest, one_line, require, unknown_name
+from bsd_core.errors import (
+    BSDError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    StorageError,
+    enumerated,
+    nearest,
+    one_line,
+    require,
+    unknown_name,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +40,15 @@ def test_unknown_name_suggests_nothing_where_nothing_is_near() -> None:
 )
 def test_nearest_ignores_case_and_punctuation(name: str, expected: str | None) -> None:
     assert nearest(name, ["bsd", "cross_entropy", "cs_kd"]) == expected
+
+
+def test_a_list_that_is_too_long_ends_with_a_whole_name_and_counts_the_others() -> None:
+    assert enumerated(["abc", "def"], limit=8) == "abc, def"
+    assert enumerated(["abc", "def", "ghi"], limit=12) == "abc, def and 1 more"
+    assert enumerated(["abc", "def", "ghi", "j"], limit=12) == "abc, def and 2 more"
+    assert enumerated(["a" * 30, "b"], limit=10) == f"{'a' * 30} and 1 more"
+    assert enumerated([]) == ""
+    assert str(unknown_name("field", "x", [f"name{n:04d}" for n in range(999)])).endswith(" name0038, name0039 and 959 more.")
 
 
 def test_one_line_joins_lines_and_spaces() -> None:

@@ -84,7 +84,7 @@ def test_a_database_has_the_tables_with_comments(run: RunFolder, tables: Tables,
 def test_nothing_is_overwritten_unasked_and_only_exports_ever(kind: str, name: str, run: RunFolder, tables: Tables, tmp_path: Path) -> None:
     out = tmp_path / name
     export_tables(run, tables, kind, str(out))
-    with pytest.raises(ConfigError, match=r"is there already\. Give another --out, or replace it with --force"):
+    with pytest.raises(ConfigError, match=r"is there already\. Give another OUT \(--out\), or replace it with FORCE=1 \(--force\)"):
         export_tables(run, tables, kind, str(out))
     export_tables(run, tables, kind, str(out), force=True)
     if kind == "csv":

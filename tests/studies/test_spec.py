@@ -48,7 +48,10 @@ def read_back(spec: StudySpec) -> StudySpec:
     [
         ({"epohcs": 3}, r"unknown field 'epohcs'\. Did you mean 'epochs'\?"),
         ({"Batch-Size": 3}, r"unknown field 'Batch-Size'\. Did you mean 'batch_size'\?"),
-        ({"zzz": 3}, r"unknown field 'zzz'\. Known: augment, baseline, batch_size, .*, width\."),
+        (
+            {"zzz": 3},
+            r"unknown field 'zzz'\. Known: augment, baseline, batch_size, .*[a-z] and \d+ more\. `make fields` explains all of them\.",
+        ),
         ({"evaluate": {"severity": [3]}}, r"unknown field 'evaluate\.severity'\. Did you mean 'severities'\?"),
         ({"augment": {"flp": True}}, r"unknown field 'augment\.flp'\. Did you mean 'flip'\?"),
         ({"conditions": [{"kind": "symmetric", "rat": 0.3}]}, r"unknown field 'conditions\.0\.rat'\. Did you mean 'rate'\?"),
