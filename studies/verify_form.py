@@ -81,9 +81,7 @@ def require_form(run: RunFolder, tables: Tables) -> None:
     try:
         check_form(tables, run.spec())
     except DifferenceError as difference:
-        raise DataError(
-            f"The tables of {run.place} were edited: {difference}. Build them again: {command('front', run.place)}"
-        ) from None
+        raise DataError(f"The tables of {run.place} were edited: {difference}. Build them again: {command('front', run.place)}") from None
 
 
 def _check_columns(tables: Tables) -> None:
