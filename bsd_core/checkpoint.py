@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from bsd_core.archive import check_not_compressed
-from bsd_core.errors import ConfigError, one_line
+from bsd_core.errors import ConfigError, one_line, why
 from bsd_core.train import Trainer
 from bsd_core.whole_file import write_whole
 
@@ -102,7 +102,7 @@ def check_writable(path: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise ConfigError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
+        raise ConfigError(f"Cannot write {str(path)!r}: {why(error)}.") from error
 
 
 def save_weights(path: Path, network: nn.Module) -> None:

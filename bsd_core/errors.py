@@ -90,6 +90,13 @@ def one_line(error: BaseException, *, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def why(error: BaseException) -> str:
+    """What the system said of a file, without the file's name: it may be a temporary one, and whoever tells of it names the place."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, FileExistsError):  # what is in the way is worth telling
+        return error.strerror
+    return one_line(error, limit=120)
+
+
 def require(condition: bool, rule: str, **values: object) -> None:
     """Raise ConfigError "`rule` must hold, but got name=value." unless `condition` is true."""
     if not condition:

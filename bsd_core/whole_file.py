@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from bsd_core.errors import StorageError, one_line
+from bsd_core.errors import StorageError, why
 
 
 def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -32,7 +32,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.replace(path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch wraps some failed writes
-        raise StorageError(f"Cannot write {str(path)!r}: {one_line(error, limit=120)}.") from error
+        raise StorageError(f"Cannot write {str(path)!r}: {why(error)}.") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

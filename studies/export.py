@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.csv
 
-from bsd_core.errors import ConfigError, StorageError, one_line, shown, unknown_name
+from bsd_core.errors import ConfigError, StorageError, one_line, shown, unknown_name, why
 from studies.run_folder import RunFolder
 from studies.tables import Tables
 
@@ -49,7 +49,7 @@ def export_tables(run: RunFolder, tables: Tables, kind: str, out: str, *, force:
         with _renamed_when_whole(path) as temporary:
             kinds[kind](run, tables, temporary)
     except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"Cannot write {shown(path)}: {one_line(error, limit=120)}.") from error
+        raise StorageError(f"Cannot write {shown(path)}: {why(error)}.") from error
     return path
 
 

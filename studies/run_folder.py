@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
-from bsd_core.errors import ConfigError, StorageError, one_line, shown
+from bsd_core.errors import ConfigError, StorageError, enumerated, nearest, one_line, shown, why
 from bsd_core.whole_file import write_whole
 from studies.ledger import Ledger
 from studies.mirror import Mirror, working_copy
@@ -249,7 +249,7 @@ def create_run(results: Path | RemoteFolder, study: str, spec: StudySpec) -> Run
             _point_latest(run)
     except OSError as error:
         raise StorageError(
-            f"Cannot write results in {str(run.path)!r}: {one_line(error, limit=120)}. Choose another RESULTS=dir."
+            f"Cannot write results in {str(run.path)!r}: {why(error)}. Choose another RESULTS=dir (--results DIR)."
         ) from error
     if run.mirror is not None:
         run.mirror.push()
@@ -274,12 +274,16 @@ def check_writable(results: Path | RemoteFolder) -> None:
         results.check_writable()
         return
     place = next((folder for folder in (results, *results.parents) if os.path.exists(folder)), results)
+    if os.path.exists(place) and not os.path.isdir(place):
+        raise StorageError(
+            f"Cannot write results in {str(results)!r}: {str(place)!r} is no folder. Choose another RESULTS=dir (--results DIR)."
+        )
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"\0" * 4096)
     except OSError as error:
         raise StorageError(
-            f"Cannot write results in {str(results)!r}: {one_line(error, limit=120)}. Choose another RESULTS=dir (--results DIR)."
+            f"Cannot write results in {str(results)!r}: {why(error)}. Choose another RESULTS=dir (--results DIR)."
         ) from error
 
 
@@ -332,9 +336,22 @@ def _find_run(results: Path | RemoteFolder, name: str) -> RunFolder:
             runs = sorted(run for run in folder.glob("*") if RUN_ID.fullmatch(run.name)) if os.path.isdir(folder) else []
             if runs:
                 return RunFolder(name, runs[-1])
+    raise _no_run(results, name, path)
+
+
+def _no_run(results: Path | RemoteFolder, name: str, path: Path) -> ConfigError:
+    """What to say of a name, as a path `path`, that is neither a study with a run in `results` nor a run."""
+    if isinstance(results, Path) and os.path.lexists(results) and not os.path.isdir(results):
+        way_out = "Name the results folder by RESULTS=folder (--results FOLDER)."
+        return ConfigError(f"No run of {shown(name)} in {str(results)!r}, which is no folder. {way_out}")
     known = known_studies(results) if isinstance(results, RemoteFolder) else _known_studies(results)
-    have = f"There are runs of {', '.join(known)}." if known else "There are no runs yet; start one with: make study STUDY=label_noise."
-    raise ConfigError(f"No run of {shown(name)} in {str(results)!r}. {have}")
+    have = f"There are runs of {enumerated(known)}." if known else "There are no runs yet; start one with: make study STUDY=label_noise."
+    beside = sorted(run.name for run in path.parent.glob("*") if RUN_ID.fullmatch(run.name)) if os.path.isdir(path.parent) else []
+    near = nearest(name, known)
+    if (run_id := nearest(path.name, beside)) is not None:
+        near = str(path.parent / run_id)
+    hint = "" if near is None else f"Did you mean {near!r}? "
+    return ConfigError(f"No run of {shown(name)} in {str(results)!r}. {hint}{have}")
 
 
 def _known_studies(results: Path) -> list[str]:

@@ -69,7 +69,7 @@ def collect_status(results: Path | RemoteFolder) -> list[RunStatus]:
         found = list(_remote_runs(results))
     else:
         if os.path.lexists(results) and not results.is_dir():
-            raise ConfigError(f"{str(results)!r} is no folder. Name the results folder by --results.")
+            raise ConfigError(f"{str(results)!r} is no folder. Name the results folder by RESULTS=folder (--results FOLDER).")
         found = [_local_status(run) for run in _local_runs(results)]
     return sorted(found, key=lambda run: (run.run_id, run.study), reverse=True)
 

@@ -13,6 +13,7 @@ from bsd_core.errors import (
     one_line,
     require,
     unknown_name,
+    why,
 )
 
 
@@ -62,6 +63,13 @@ def test_one_line_cuts_at_the_limit_with_an_ellipsis() -> None:
 
 def test_one_line_of_an_error_without_text_is_its_type() -> None:
     assert one_line(KeyboardInterrupt()) == "KeyboardInterrupt"
+
+
+def test_why_a_file_could_not_be_written_leaves_out_its_name_but_for_one_in_the_way() -> None:
+    assert why(PermissionError(13, "Permission denied", "/results/x.123.tmp")) == "Permission denied"
+    assert why(FileExistsError(17, "File exists", "/results")) == "[Errno 17] File exists: '/results'"
+    assert why(RuntimeError("torch's own\nwords")) == "torch's own words"
+    assert why(StorageError("Cannot write 'x'")) == "Cannot write 'x'"
 
 
 def test_require_names_the_rule_and_every_value() -> None:

@@ -147,7 +147,7 @@ def test_a_study_is_not_begun_on_a_full_disk(disk: Path, monkeypatch: pytest.Mon
     assert main(monkeypatch, "run", str(study), "--results", str(disk / "results")) == 2
     printed, errors = capfd.readouterr()
     assert printed == ""
-    assert errors.startswith(f"error: Cannot write results in '{disk}/results': [Errno 28] No space left on device")
+    assert errors.startswith(f"error: Cannot write results in '{disk}/results': No space left on device")
     assert [path.name for path in disk.iterdir()] == ["filler"]
 
 

@@ -137,8 +137,28 @@ def test_an_unknown_run_says_what_there_is(tmp_path: Path) -> None:
         find_run(tmp_path / "absent", "nope")
     make_run(tmp_path)
     make_run(tmp_path, study="group/other")
-    with pytest.raises(ConfigError, match=r"No run of 'nope' in '.*'\. There are runs of group/other, mine\."):
+    with pytest.raises(ConfigError, match=r"No run of 'nope' in '.*'\. There are runs of group/other, mine\.$"):
         find_run(tmp_path, "nope")
+
+
+def test_a_name_that_is_nearly_one_is_told_the_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path / "results", study="label_noise")
+    for name in ("label-nois", "label_nois.yaml", "results/label_nois"):
+        with pytest.raises(ConfigError, match=r"\. Did you mean 'label_noise'\? There are runs of label_noise\.$"):
+            find_run(tmp_path / "results", name)
+    typo = f"results/label_noise/{run.run_id[:-1]}"
+    for results in ("results", "elsewhere"):
+        with pytest.raises(ConfigError, match=rf"No run of '{typo}' in .*\. Did you mean '{typo[:-5]}.{{6}}'\? There are "):
+            find_run(tmp_path / results, typo)
+
+
+def test_results_that_are_a_file_are_no_folder_without_runs(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"No run of 'mine' in '.*/file', which is no folder\. Name the results folder by RESULTS=folder"):
+        find_run(tmp_path / "file", "mine")
+    run = make_run(tmp_path / "results")
+    assert find_run(tmp_path / "file", str(run.path)).path == run.path  # which needs no results folder
 
 
 @pytest.mark.parametrize("name", ["", "..", "../..", "a b", "~no_such_user_at_all", "x" * 5000, "mine/../mine"])
@@ -198,7 +218,17 @@ def test_a_folder_under_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(StorageError, match=r"Cannot write results in '.*file/results'.*Choose another RESULTS=dir") as caught:
         check_writable(tmp_path / "file" / "results")
+    assert f": '{tmp_path}/file' is no folder." in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_place_where_nothing_can_be_written_is_named_without_the_files_that_tried() -> None:
+    with pytest.raises(StorageError, match=r"^Cannot write results in '/proc/none/results': [A-Z][a-z ]+\. Choose another RESULTS=dir \("):
+        check_writable(Path("/proc/none/results"))
+    with pytest.raises(
+        StorageError, match=r"^Cannot write results in '/proc/none/mine/[^']+': [A-Z][a-z ]+\. Choose another RESULTS=dir \("
+    ):
+        create_run(Path("/proc/none"), "mine", make_spec())
 
 
 def test_a_run_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
