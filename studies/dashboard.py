@@ -18,6 +18,7 @@ from studies.screen import say
 
 LOOPBACK: Final = "127.0.0.1"
 _PORTS_TRIED: Final = 50
+_WAY_OUT: Final = "Give another PORT=number (--port NUMBER), or end what listens there."
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
@@ -55,6 +56,8 @@ def serve(run: RunFolder, console: Console, *, port: int) -> None:
     """
     application = only_for_this_machine(dashboard_application(run_journal(run)))
     with open_server(application, port) as server:
+        if server.server_port != port:
+            say(console, f"Port {port} cannot be had, so another is used. To choose one: PORT=number (--port NUMBER).")
         say(console, f"Dashboard of {run.study} at http://{LOOPBACK}:{server.server_port} (for this machine alone; Ctrl-C ends it)")
         server.serve_forever()
 
@@ -105,10 +108,14 @@ def open_server(application: Application, port: int) -> WSGIServer:
     Raises:
         ConfigError: none of them is free, or may be used.
     """
-    for candidate in range(port, min(port + _PORTS_TRIED, 65536)):
+    last = min(port + _PORTS_TRIED, 65536) - 1
+    forbidden = 0
+    for candidate in range(port, last + 1):
         try:
             return make_server(LOOPBACK, candidate, application, server_class=_Server, handler_class=_QuietHandler)
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise ConfigError(f"Cannot listen on {LOOPBACK}:{candidate}: {error.strerror}.") from error
-    raise ConfigError(f"No port from {port} on is free. Give another --port.")
+                raise ConfigError(f"Cannot listen on {LOOPBACK}:{candidate}: {error.strerror}. {_WAY_OUT}") from error
+            forbidden += error.errno == errno.EACCES
+    ports = f"Port {port} is" if port == last else f"Ports {port} to {last} are all"
+    raise ConfigError(f"{ports} {'taken or not for this user' if forbidden else 'taken'}. {_WAY_OUT}")

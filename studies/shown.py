@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Mapping
@@ -22,6 +20,7 @@ from rich.console import Console
 
 from bsd_core import __version__
 from bsd_core.errors import StorageError, one_line
+from studies.commands import command
 from studies.front import FrontInfo, collect_front, render_front
 from studies.report.palette import styles
 from studies.report.scatter import fits, render_scatter
@@ -167,8 +166,7 @@ def _print(run: RunFolder, shown: _Shown, console: Console) -> None:
     if run.page.is_file():
         say(console, f"  page     {run.page.relative_to(run.path)}: open it in a browser")
     say(console, "  tables   tables/*.parquet: trials, epochs, evaluations, reliability")
-    command = f"{shlex.quote(short_path(Path(sys.executable)))} -m studies report {shlex.quote(short_path(run.place))}"
-    say(console, f"  numbers  report/statistics.json; all of them on the screen: {command}")
+    say(console, f"  numbers  report/statistics.json; all of them on the screen: {command('report', run.place)}")
     if shown.info.n_points:
         say(console, "  figures  " + "  ".join(name for name in _MADE if "figures" in name))
     if run.labels.is_dir():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import socket
@@ -120,8 +121,32 @@ def test_without_a_free_port_the_way_out_is_said() -> None:
         except OSError:
             pytest.skip("port 65535 is taken")
         holder.listen()
-        with pytest.raises(ConfigError, match=r"No port from 65535 on is free\. Give another --port"):
+        with pytest.raises(ConfigError, match=r"^Port 65535 is taken\. Give another PORT=number \(--port NUMBER\)"):
             open_server(lambda environ, start: [], 65535)
+
+
+def test_ports_that_are_not_for_everyone_are_said_to_be_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("studies.dashboard.make_server", refuse)
+    with pytest.raises(ConfigError, match=r"^Ports 80 to 129 are all taken or not for this user\. Give another PORT=number"):
+        open_server(lambda environ, start: [], 80)
+
+
+def test_that_another_port_is_used_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    def interrupt(server: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("studies.dashboard._Server.serve_forever", interrupt)
+    with socket.socket() as holder:
+        holder.bind((LOOPBACK, 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+        assert main(monkeypatch, "dashboard", str(make_played(tmp_path).path), "--port", str(taken)) == 0
+    first, second = capfd.readouterr().out.splitlines()
+    assert first.startswith(f"Port {taken} cannot be had, so another is used.")
+    assert f"http://{LOOPBACK}:{taken}" not in second
 
 
 def test_a_running_study_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
