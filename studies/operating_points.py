@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from studies.choose import knee
+from studies.objectives import short_titles
 from studies.pareto import non_dominated
 
 Row = Mapping[str, Any]  # of table trials
@@ -74,8 +75,10 @@ class Candidate:
         """In both objectives."""
         return self.accuracy >= other.accuracy and self.ece <= other.ece
 
-    def __str__(self) -> str:
-        return f"{self.trial_id} (accuracy {100 * self.accuracy:.1f} %, ECE {100 * self.ece:.1f} %)"
+    def told(self, titles: Sequence[str]) -> str:
+        """Its name and values, which have these titles."""
+        values = zip(titles, (self.accuracy, self.ece), strict=True)
+        return f"{self.trial_id} ({', '.join(f'{title} {100 * value:.1f} %' for title, value in values)})"
 
 
 def operating_points(
@@ -94,11 +97,17 @@ def operating_points(
     complete = [row for row in rows if row["state"] == "complete"]
     candidates = [found for row in complete if (found := _candidate(row, objectives)) is not None]
     conditions = list(dict.fromkeys(row["condition"] for row in rows))
-    return recommend(candidates, conditions=conditions, max_ece=max_ece, reference=reference)
+    titles = short_titles(objectives)
+    return recommend(candidates, conditions=conditions, max_ece=max_ece, reference=reference, titles=titles)
 
 
 def recommend(
-    candidates: Iterable[Candidate], *, conditions: Sequence[str], max_ece: float, reference: str = "cross_entropy"
+    candidates: Iterable[Candidate],
+    *,
+    conditions: Sequence[str],
+    max_ece: float,
+    reference: str = "cross_entropy",
+    titles: Sequence[str] = ("accuracy", "ECE"),
 ) -> list[OperatingPoint]:
     """The operating points among these trials, by condition, then `no_worse_than_cross_entropy`.
 
@@ -109,14 +118,15 @@ def recommend(
         conditions: of the study, also those without a candidate.
         max_ece: the largest ECE of `accurate_and_calibrated`.
         reference: the method that `no_worse_than_cross_entropy` compares with: its most accurate trial of each condition.
+        titles: of the objectives, for reasons.
     """
     by_condition: dict[str, list[Candidate]] = {condition: [] for condition in conditions}
     for found in sorted(candidates, key=lambda found: found.trial_id):
         by_condition[found.condition].append(found)
     points: list[OperatingPoint] = []
     for condition, members in by_condition.items():
-        points += [_knee(condition, members), _accurate_and_calibrated(condition, members, max_ece)]
-    return points + _no_worse_than(by_condition, reference)
+        points += [_knee(condition, members), _accurate_and_calibrated(condition, members, max_ece, titles)]
+    return points + _no_worse_than(by_condition, reference, titles)
 
 
 def _candidate(row: Row, objectives: tuple[str, str]) -> Candidate | None:
@@ -143,19 +153,19 @@ def _knee(condition: str, members: Sequence[Candidate]) -> OperatingPoint:
     return _point("knee", found, f"the knee of the front of all methods, which has {len(front)} of {len(members)} trials")
 
 
-def _accurate_and_calibrated(condition: str, members: Sequence[Candidate], max_ece: float) -> OperatingPoint:
+def _accurate_and_calibrated(condition: str, members: Sequence[Candidate], max_ece: float, titles: Sequence[str]) -> OperatingPoint:
     name = "accurate_and_calibrated"
     if not members:
         return _none(name, condition, "no finished trial")
     calibrated = [found for found in members if found.ece <= max_ece]
     if not calibrated:
         best = min(members, key=lambda found: found.ece)
-        return _none(name, condition, f"no trial has an ECE of at most {100 * max_ece:g} %; the lowest is of {best}")
-    reason = f"the most accurate of {len(calibrated)} trials with an ECE of at most {100 * max_ece:g} %"
+        return _none(name, condition, f"no trial has an {titles[1]} of at most {100 * max_ece:g} %; the lowest is of {best.told(titles)}")
+    reason = f"the most accurate of {len(calibrated)} trials with an {titles[1]} of at most {100 * max_ece:g} %"
     return _point(name, min(calibrated, key=lambda found: found.order), reason)
 
 
-def _no_worse_than(conditions: Mapping[str, Sequence[Candidate]], reference: str) -> list[OperatingPoint]:
+def _no_worse_than(conditions: Mapping[str, Sequence[Candidate]], reference: str, titles: Sequence[str]) -> list[OperatingPoint]:
     """One point a condition, all of one method, or one that says why there is none."""
     name = "no_worse_than_cross_entropy"
     if not conditions:
@@ -178,6 +188,8 @@ def _no_worse_than(conditions: Mapping[str, Sequence[Candidate]], reference: str
         return [_none(name, None, f"no other method is, in every condition, as good in both objectives as the most accurate {reference}")]
     best = min(qualified, key=lambda points: (fmean(-found.accuracy for found in points), fmean(found.ece for found in points)))
     return [
-        _point(name, found, f"no worse in both objectives than {plain[found.condition]}, as {found.method} is in every condition")
+        _point(
+            name, found, f"no worse in both objectives than {plain[found.condition].told(titles)}, as {found.method} is in every condition"
+        )
         for found in best
     ]

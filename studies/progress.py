@@ -61,7 +61,8 @@ class StudyProgress:
         arms: by name, in the study's order, the finished trials wanted.
         epochs: of a trial, unless its own rows say otherwise (a budget of images gives methods different numbers of epochs).
         slots: trials that run at once.
-        points: what the pairs of accuracy and ECE in the last table are.
+        points: what the pairs of values in the last table are.
+        values: the pair's own titles.
         age: seconds since the run began, where that was not now.
         phase: what the time left is of, where more follows; empty where it is all.
     """
@@ -74,10 +75,12 @@ class StudyProgress:
         epochs: int,
         slots: int,
         points: str = "front so far",
+        values: str = "acc/ECE",
         age: float = 0.0,
         phase: str = "",
     ) -> None:
         self.title, self.epochs, self.slots, self.points, self.phase = title, epochs, slots, points, phase
+        self.values = values
         self.arms = {arm: ArmProgress(epochs, wanted) for arm, wanted in arms.items()}
         self.running: dict[str, RunningTrial] = {}
         self.started = time.monotonic() - age

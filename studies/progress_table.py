@@ -83,7 +83,7 @@ class ProgressTable:
         return max((Text(name).cell_len for name in self._progress.arms), default=0) + 4
 
     def _arms(self, arms: Sequence[tuple[str, ArmProgress]], n_lines: int, width: int) -> Table:
-        title = f"{self._progress.points}: acc/ECE %"
+        title = f"{self._progress.points}: {self._progress.values} %"
         done = max((len(_done(arm)) for _, arm in arms), default=0)
         room = max(8, width - done - 2 - _POINTS)
         table = _grid(title if len(title) <= max(room, self._longest_name()) else self._progress.points, "done", "")

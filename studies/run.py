@@ -27,6 +27,7 @@ from studies.driver import StudyDriver, TrialSource
 from studies.halving import ParetoHalving
 from studies.interrupts import INTERRUPTED, TERMINATED, Termination, termination_as_interrupt
 from studies.ledger import MEASURED, Event, Ledger, LedgerReader, read_ledger
+from studies.objectives import shortest_titles
 from studies.prepare import PreparedStudy, prepare, save_noise
 from studies.prepare_confirm import prepare_confirm
 from studies.progress import StudyProgress, make_view
@@ -208,7 +209,9 @@ class _Trainings:
         """Run all trials of the search that an earlier process has not finished."""
         wanted = dict.fromkeys(search.arms, self.spec.trials)
         phase = "search" if self.spec.confirm is not None else ""
-        progress = StudyProgress(self.run.study, wanted, epochs=self.spec.epochs, slots=self.slots, phase=phase)
+        progress = StudyProgress(
+            self.run.study, wanted, epochs=self.spec.epochs, slots=self.slots, values=shortest_titles(self.spec.targets), phase=phase
+        )
         notes = []
         if not search.repeatable:
             timing = "suggestions depend on timing, so this run will not repeat exactly."

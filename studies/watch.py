@@ -15,6 +15,7 @@ from studies.alive import look_at, started
 from studies.commands import command
 from studies.ledger import Event
 from studies.ledger_tail import LedgerTail
+from studies.objectives import shortest_titles
 from studies.progress import StudyProgress, View, make_view
 from studies.progress_table import amount
 from studies.run_folder import RunFolder
@@ -49,7 +50,8 @@ class Follower:
         self.state = RunState(spec)
         self.phase = "search"
         more = "search" if spec.confirm is not None else ""
-        self.progress = self._progress(title, {arm.name: spec.trials for arm in spec.arms}, "front so far", more)
+        wanted = {arm.name: spec.trials for arm in spec.arms}
+        self.progress = self._progress(title, wanted, values=shortest_titles(spec.targets), phase=more)
 
     def take(self, events: Iterable[Event], *, now: bool) -> list[str]:
         """Take in events; what the user should read of them, a line each.
@@ -71,7 +73,7 @@ class Follower:
             match event["event"]:
                 case "confirm" if self.phase == "search" and self.state.to_confirm is not None:
                     self.phase = "confirm"
-                    self.progress = self._progress(f"{self._title}, confirmed on test", self.state.to_confirm, "test")
+                    self.progress = self._progress(f"{self._title}, confirmed on test", self.state.to_confirm, points="test")
                 case "suggest" if self._is_of_phase(event["trial_id"]):
                     self.progress.begin(event["trial_id"], event["arm"], event["trial_number"])
                 case "epochs":
@@ -89,9 +91,9 @@ class Follower:
     def _is_of_phase(self, trial_id: str) -> bool:
         return self.state.arm_of(trial_id) in self.progress.arms and self.state.is_open(trial_id)
 
-    def _progress(self, title: str, wanted: dict[str, int], points: str, phase: str = "") -> StudyProgress:
+    def _progress(self, title: str, wanted: dict[str, int], **words: str) -> StudyProgress:
         age = time.monotonic() - self._began
-        return StudyProgress(title, wanted, epochs=self._spec.epochs, slots=self._slots, points=points, age=age, phase=phase)
+        return StudyProgress(title, wanted, epochs=self._spec.epochs, slots=self._slots, age=age, **words)
 
 
 def watch_run(run: RunFolder, console: Console, *, every: float = _EVERY) -> int:

@@ -66,6 +66,24 @@ def test_a_bound_that_no_trial_keeps_is_said_with_the_lowest_ece() -> None:
     assert point.reason == "no trial has an ECE of at most 5 %; the lowest is of bsd-none-1 (accuracy 80.0 %, ECE 12.5 %)"
 
 
+def test_reasons_say_which_images_the_objectives_are_of() -> None:
+    rows = [
+        make_row("cross_entropy-none-0", 0.8, None, val_corrupted_ece=0.25),
+        make_row("bsd-none-0", 0.9, None, val_corrupted_ece=0.125),
+    ]
+    objectives = ("val_accuracy", "val_corrupted_ece")
+    reasons = [point.reason for point in operating_points(rows, objectives=objectives, max_ece=0.05)]
+    corrupted = "ECE on corrupted images"
+    assert (
+        f"no trial has an {corrupted} of at most 5 %; the lowest is of bsd-none-0 (accuracy on clean images 90.0 %, {corrupted} 12.5 %)"
+        in reasons
+    )
+    plain = f"cross_entropy-none-0 (accuracy on clean images 80.0 %, {corrupted} 25.0 %)"
+    assert f"no worse in both objectives than {plain}, as bsd is in every condition" in reasons
+    (_, kept, *_) = operating_points(rows, objectives=objectives, max_ece=0.2)
+    assert kept.reason == f"the most accurate of 1 trials with an {corrupted} of at most 20 %"
+
+
 def test_a_method_must_be_no_worse_in_every_condition() -> None:
     rows = [
         make_row("cross_entropy-none-0", 0.90, 0.10),  # the most accurate is compared with

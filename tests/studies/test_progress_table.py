@@ -119,6 +119,11 @@ def test_the_time_left_names_its_phase_where_another_follows() -> None:
     assert heads[1].endswith(" left")
 
 
+def test_the_pairs_are_titled_by_what_the_study_looks_for() -> None:
+    progress = StudyProgress("mine", {"bsd/symmetric_40": 2}, epochs=5, slots=1, values="acc/corr. ECE")
+    assert any(line.startswith("front so far: acc/corr. ECE % ") for line in draw(progress))
+
+
 @pytest.mark.parametrize(("n_arms", "n_running"), [(8, 32), (72, 32), (2, 1)])
 def test_on_a_screen_there_is_one_view_with_the_notes_above_it_in_order(n_arms: int, n_running: int) -> None:
     pyte = pytest.importorskip("pyte")

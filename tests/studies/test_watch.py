@@ -124,6 +124,14 @@ def test_the_confirm_phase_gets_a_progress_of_its_own() -> None:
     assert follower.progress.phase == ""  # nothing comes after it
 
 
+def test_what_the_study_looks_for_titles_the_search_and_clean_test_values_the_confirm_phase() -> None:
+    objectives = ["val_accuracy", "val_corrupted_ece"]
+    follower, _ = follow([], objectives=objectives, evaluate={"corruptions": "contrast"}, confirm={"seeds": 2})
+    assert follower.progress.values == "acc/corr. ECE"
+    follower.take([make_suggest("bsd/none", 0), make_choice({("bsd/none", 0): "knee"})], now=True)
+    assert (follower.phase, follower.progress.values) == ("confirm", "acc/ECE")
+
+
 def test_the_search_is_named_where_a_confirm_phase_follows() -> None:
     assert follow([], confirm={"seeds": 3})[0].progress.phase == "search"
     assert follow([])[0].progress.phase == ""
