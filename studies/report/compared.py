@@ -38,6 +38,15 @@ def first_role(document: Numbers) -> str | None:
     return next(iter(roles(document)), None)
 
 
+def roles_of_other_settings(document: Numbers) -> list[str]:
+    """The further roles by which other trials are compared than by the first one."""
+    compared: dict[str, set[tuple[str, str, str]]] = {}
+    for pair in document["comparisons"]:
+        compared.setdefault(pair["role"], set()).add((pair["condition"], pair["trial_id"], pair["other_trial_id"]))
+    first = compared.get(first_role(document) or "", set())
+    return [role for role, pairs in compared.items() if not pairs <= first]
+
+
 def _pairs(document: Numbers, role: str | None) -> dict[str, dict[tuple[str, str], dict[str, Numbers]]]:
     """By condition, by (method, other), by metric: the comparisons by one role."""
     found: dict[str, dict[tuple[str, str], dict[str, Numbers]]] = {}

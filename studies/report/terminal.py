@@ -11,7 +11,7 @@ from rich.text import Text
 
 from studies.budgets import render_budgets
 from studies.remote_folder import RemoteFolder
-from studies.report.compared import render_comparisons, render_ranking, render_verdicts, roles
+from studies.report.compared import render_comparisons, render_ranking, render_verdicts, roles, roles_of_other_settings
 from studies.report.confirmed import render_confirmed
 from studies.report.recommended import print_operating_points, render_winners_curse
 from studies.report.searched import render_audit, render_hypervolumes, render_importance
@@ -32,7 +32,7 @@ def print_summary(console: Console, document: Mapping[str, Any], run: Path | Rem
         _print(console, render_confirmed(document, opened=opened))
     if document["comparisons"]:
         _print(console, render_comparisons(document))
-        if others := roles(document)[1:]:
+        if others := roles_of_other_settings(document):
             _print(console, Text(f"By their {' and '.join(others)} settings they may stand otherwise: `report` compares these, too."))
     print_operating_points(console, document, run)
     console.print()

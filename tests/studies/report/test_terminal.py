@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from studies.report.terminal import NOTHING_CONFIRMED, print_report, print_summary
 from studies.spec import StudySpec
-from tests.studies._dummies import make_confirmation, make_events, make_spec
+from tests.studies._dummies import make_choice, make_confirmation, make_events, make_spec
 from tests.studies.report._documents import make_document, make_statistics
 
 RUN = Path("results/mine/20250101T000000Z-abc123")
@@ -43,6 +44,19 @@ def test_the_end_of_a_run_has_what_is_confirmed_compared_and_recommended() -> No
     text = "\n".join(printed(make_long(), everything=False))
     assert all(part in text for part in ("confirmed on test", "methods compared on test", "operating points"))
     assert not any(part in text for part in ("verdicts", "budgets (", "winner's curse", "settings that mattered"))
+
+
+def test_that_other_settings_may_stand_otherwise_is_said_only_of_other_settings() -> None:
+    methods = ("cross_entropy", "bsd")
+    spec = make_spec(methods=list(methods), trials=2, confirm={"seeds": 2})
+    events = make_events(*((f"{method}/none", number, 0.75 + 0.01 * number, 0.1 + 0.1 * number) for method in methods for number in (0, 1)))
+    roles = {("cross_entropy/none", 1): "best_accuracy, knee", ("bsd/none", 1): "best_accuracy, best_ece"}
+    events.append(make_choice(roles | {("bsd/none", 0): "knee"}))
+    for (arm, number), replicate in itertools.product([*roles, ("bsd/none", 0)], (0, 1)):
+        events += make_confirmation(arm, number, replicate, 0.7 + 0.01 * replicate)
+    differing = " ".join(printed(make_document(events, spec), everything=False))
+    assert "By their knee settings they may stand otherwise" in differing
+    assert "stand otherwise" not in " ".join(printed(make_statistics(), everything=False))  # all roles are held by one setting
 
 
 def few_trials() -> dict[str, Any]:
