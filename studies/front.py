@@ -13,8 +13,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from studies.objectives import objective_titles
 from studies.pareto import hypervolume, non_dominated
 from studies.screen import percent
+from studies.setting_order import in_order
 
 UNEQUAL: Final = "(budgets are unequal: methods are not comparable)"
 
@@ -39,12 +41,20 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class ArmFront:
-    """One arm: its finished trials, its failures, and the area its front dominates as seen from accuracy 0, ECE 1."""
+    """One arm: its finished trials, how many failed or were stopped early, and the area its front dominates from accuracy 0, ECE 1."""
 
     method: str
     points: list[Point]
     n_failed: int
     hypervolume: float
+    n_stopped: int = 0
+
+    @property
+    def without_front(self) -> str:
+        """Why it has no front: the table of trials knows those that ended."""
+        if not self.n_failed and not self.n_stopped:
+            return "no trial has ended yet"
+        return f"no finished trial, {self.n_failed} failed" + (f", {self.n_stopped} stopped early" if self.n_stopped else "")
 
     @property
     def front(self) -> list[Point]:
@@ -108,6 +118,7 @@ def collect_front(trials: pa.Table, evaluations: pa.Table, *, arms: list[str] | 
             method=method,
             points=[_point(row, (row[accuracy], row[ece]), row["trial_id"] in best) for row in finished],
             n_failed=sum(row["state"] == "failed" for row in members),
+            n_stopped=sum(row["state"] == "stopped" for row in members),
             hypervolume=hypervolume(*columns(finished)),
         )
         conditions.setdefault(condition, []).append(front)
@@ -147,10 +158,8 @@ def _point(row: dict[str, Any], chosen_by: tuple[float, float], on_condition_fro
 
 
 def format_settings(settings: dict[str, Any]) -> str:
-    """`prior_strength 10, discount 0.9, ...`, three digits, the method's own settings first."""
-    shared = ("learning_rate", "weight_decay")
-    names = [name for name in settings if name not in shared] + [name for name in shared if name in settings]
-    return ", ".join(f"{name} {value if isinstance(value := settings[name], str) else format(value, '.3g')}" for name in names)
+    """`prior_strength 10, discount 0.9, ...`, three digits, in the order of their search space: the method's own settings first."""
+    return ", ".join(f"{name} {value if isinstance(value := settings[name], str) else format(value, '.3g')}" for name in in_order(settings))
 
 
 def render_front(info: FrontInfo, *, comparable: bool = True) -> RenderableType:
@@ -182,7 +191,7 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
         table.add_column(title, justify="right", no_wrap=True)
     for arm in arms:
         if not arm.front:
-            table.add_row(Text(f"  {arm.method}: no finished trial, {arm.n_failed} failed"), *["-"] * len(titles))
+            table.add_row(Text(f"  {arm.method}: {arm.without_front}"), *["-"] * len(titles))
         for point in arm.front:
             cells = [percent(point.accuracy), percent(point.ece), f"{point.nll:.3f}"]
             cells += [percent(point.accuracy_other), percent(point.ece_other)] * judged_twice
@@ -191,16 +200,6 @@ def _condition_table(info: FrontInfo, condition: str, arms: list[ArmFront]) -> T
             settings = Padding(Text(format_settings(point.settings), style="dim"), (0, 0, 0, 2))
             table.add_row(Group(name, settings), *cells)
     return table
-
-
-def objective_titles(objectives: tuple[str, str]) -> list[str]:
-    """The two columns in words; where one is of corrupted images, both say of which."""
-    names = {"accuracy": "accuracy", "ece": "expected calibration error"}
-    titles = [names[column.rpartition("_")[2]] for column in objectives]
-    if not any("corrupted" in column for column in objectives):
-        return titles
-    shown = ["corrupted" if "corrupted" in column else "clean" for column in objectives]
-    return [f"{title} on {kind} images" for title, kind in zip(titles, shown, strict=True)]
 
 
 def _standard_error(accuracies: list[float], n: int) -> float:

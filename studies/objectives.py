@@ -51,3 +51,23 @@ class Objectives(NamedTuple):
             if not isinstance(row.get(name), int | float):
                 raise DataError(f"{where} has no {name}, which this study's search is about: was study.yaml changed? Start a new run.")
         return row[self.accuracy], row[self.ece]
+
+
+def objective_titles(objectives: tuple[str, str]) -> list[str]:
+    """The two columns in words; where one is of corrupted images, both say of which."""
+    names = {"accuracy": "accuracy", "ece": "expected calibration error"}
+    titles = [names[column.rpartition("_")[2]] for column in objectives]
+    if not any("corrupted" in column for column in objectives):
+        return titles
+    shown = ["corrupted" if "corrupted" in column else "clean" for column in objectives]
+    return [f"{title} on {kind} images" for title, kind in zip(titles, shown, strict=True)]
+
+
+def short_titles(objectives: tuple[str, str]) -> list[str]:
+    """The two columns in words short enough for the head of a table."""
+    return [title.replace("expected calibration error", "ECE") for title in objective_titles(objectives)]
+
+
+def shortest_titles(objectives: tuple[str, str]) -> str:
+    """Both for a line of a live view: `acc/ECE`, `acc/corr. ECE`."""
+    return "/".join(f"{'corr. ' if 'corrupted' in column else ''}{name}" for column, name in zip(objectives, ("acc", "ECE"), strict=True))

@@ -10,7 +10,8 @@ from typing import Any, Final
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from studies.front import FrontInfo, objective_titles
+from studies.front import FrontInfo
+from studies.objectives import objective_titles
 from studies.report.palette import styles
 
 Numbers = Mapping[str, Any]  # parts of the document

@@ -261,6 +261,15 @@ def test_brackets_in_a_name_are_shown_as_they_are(n_points: int) -> None:
     assert text.count("[bold]s") == n_points
 
 
+def test_an_arm_says_whether_its_trials_failed_were_stopped_or_are_to_come() -> None:
+    info = make_info(("cs_kd/none", 0, 0.9, 0.1), ("bsd/none", 0, None, 0), arms=["cs_kd/none", "bsd/none", "gce/none"])
+    text = "\n".join(render(render_front(info)))
+    assert "bsd: no finished trial, 1 failed" in text
+    assert "gce: no trial has ended yet" in text
+    stopped = ArmFront(method="bsd", points=[], n_failed=0, n_stopped=3, hypervolume=0.0)
+    assert stopped.without_front == "no finished trial, 0 failed, 3 stopped early"
+
+
 def test_an_empty_front_says_so() -> None:
     assert any(
         "no finished trial, 2 failed" in line

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bsd_core.errors import ConfigError, DataError
-from studies.objectives import ACCURACIES, CALIBRATION_ERRORS, Objectives
+from studies.objectives import ACCURACIES, CALIBRATION_ERRORS, Objectives, objective_titles, short_titles, shortest_titles
 from studies.study_file import check_spec
 from tests.studies._dummies import make_document, make_spec
 
@@ -42,6 +42,16 @@ def test_other_aims_are_refused(objectives: object, message: str) -> None:
 def test_an_aim_on_corrupted_images_needs_corruptions() -> None:
     with pytest.raises(ConfigError, match=r"objectives are measured on corrupted images, but `evaluate\.corruptions` is none"):
         check_spec(make_document(objectives=["val_corrupted_accuracy", "val_ece"]), where="mine.yaml")
+
+
+def test_titles_say_which_images_where_one_is_of_corrupted_ones() -> None:
+    assert short_titles(("val_accuracy", "val_ece")) == ["accuracy", "ECE"]
+    assert shortest_titles(("val_accuracy", "val_ece")) == "acc/ECE"
+    mixed = ("val_accuracy", "val_corrupted_ece")
+    assert objective_titles(mixed) == ["accuracy on clean images", "expected calibration error on corrupted images"]
+    assert short_titles(mixed) == ["accuracy on clean images", "ECE on corrupted images"]
+    assert shortest_titles(mixed) == "acc/corr. ECE"
+    assert shortest_titles(("val_corrupted_accuracy", "val_corrupted_ece")) == "corr. acc/corr. ECE"
 
 
 def test_values_of_a_row_and_what_is_said_of_a_row_without_them() -> None:

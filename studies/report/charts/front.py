@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from studies.front import Point, format_settings
+from studies.objectives import short_titles
 from studies.report.charts.base import Trace, drawing, error_bars
 from studies.report.infos.front import PlaneInfo
 from studies.report.infos.marks import Mark, MethodPlane
-from studies.report.infos.objectives import short_titles
 from studies.report.palette import Style
 from studies.report.section import Chart, Styles
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from studies.objectives import short_titles
 from studies.report.compared import SAME, first_role
 from studies.report.infos.leaders import Lead, Numbers, leads
 from studies.report.infos.limits import after_temperature, basis, cautions, judged
-from studies.report.infos.objectives import short_titles
 from studies.report.infos.verdict_words import listed, several_conditions, under, where_tested, within_condition
 from studies.report.source import ReportSource
 from studies.report.standings import collect_standings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from studies.front import objective_titles
+from studies.objectives import objective_titles
 from studies.report.data_table import Column, DataTable
 from studies.report.source import ReportSource
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from studies.objectives import short_titles
 from studies.report.data_table import Cell, Column, DataTable, interval_columns
-from studies.report.infos.objectives import short_titles
 from studies.report.infos.plane_view import View
 from studies.report.source import Numbers, ReportSource
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from studies.front import FrontInfo, format_settings, objective_titles
+from studies.front import FrontInfo, format_settings
+from studies.objectives import objective_titles, short_titles
 from studies.remote_folder import RemoteFolder
 from studies.report.data_table import Column, DataTable, interval_columns
 from studies.report.infos.marks import Mark, MethodPlane, marks_of
-from studies.report.infos.objectives import short_titles
 from studies.report.infos.plane_view import View, view_of
 from studies.report.recommended import retrain_command
 from studies.report.source import Numbers, ReportSource

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from studies.front import format_settings
+from studies.objectives import short_titles
 from studies.report.data_table import Cell, Column, DataTable, interval_columns
-from studies.report.infos.objectives import short_titles
 from studies.report.recommended import retrain_command
 from studies.report.source import Numbers, ReportSource
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from studies.arm_space import searched_settings
-from studies.front import objective_titles
+from studies.objectives import objective_titles
 from studies.report.data_table import Cell, Column, DataTable
 from studies.report.source import ReportSource, Row
 
