@@ -67,7 +67,7 @@ def test_confirmed_points_have_intervals_in_both_directions() -> None:
 
 def test_a_confirmed_point_that_left_the_front_is_hollow() -> None:
     confirmed = traces_of(only_variant(make_plane_source()), "cross_entropy")[-1]
-    assert confirmed["marker"]["symbol"] == ["circle-open", "circle"]
+    assert confirmed["marker"]["symbol"] == ["triangle-up-open", "triangle-up"]
 
 
 def test_every_point_carries_its_own_retrain_command() -> None:
