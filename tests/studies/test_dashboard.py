@@ -183,13 +183,16 @@ def test_the_command_listens_on_this_machine_alone_until_it_is_interrupted(tmp_p
     command = [sys.executable, "-m", "studies", "dashboard", str(run.path), "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        line = process.stdout.readline()
-        assert f"http://{LOOPBACK}:{port}" in line
-        assert {address for address, _ in listening([process.pid])} == {LOOPBACK}
-        assert get(port, "/dashboard")[0] == 200
-        process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        _, errors = process.communicate(timeout=20)
+        try:
+            line = process.stdout.readline()
+            assert f"http://{LOOPBACK}:{port}" in line
+            assert {address for address, _ in listening([process.pid])} == {LOOPBACK}
+            assert get(port, "/dashboard")[0] == 200
+            process.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            _, errors = process.communicate(timeout=20)
+        finally:
+            process.kill()  # a test that fails must not wait for it
     assert time.monotonic() - began < 10
     assert process.returncode == 0
     assert "Traceback" not in errors
