@@ -38,13 +38,13 @@ width: 4
 methods: [cross_entropy, bsd]
 conditions: ["symmetric:0.4"]
 trials: 2
-epochs: 30
+epochs: 50
 batch_size: 32
 checkpoint_seconds: 0.5
 evaluate: {corruptions: contrast, severities: [2], images: 60}
 confirm: {points: best_accuracy, operating_points: false, seeds: 2, corruptions: contrast, severities: [1], images: 60}
 """
-N_STEPS = 30 * 8  # of a training: 240 images in batches of 32
+N_STEPS = 50 * 8  # of a training: 240 images in batches of 32
 
 
 @pytest.fixture
@@ -126,12 +126,13 @@ def test_the_machine_of_the_driver_is_lost_and_another_one_goes_on(
     cache = machine("first")
     with start(study, uri) as process:
         wait_for_ends(1, cache, process)
+        wait_for(lambda: half_way(uri, cache), seconds=240, what="a checkpoint")
+        os.killpg(process.pid, signal.SIGSTOP)  # it holds its run, and gets no further
         machine("second")
         refused = call("resume", "mine", "--results", uri)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert f"is still at work in process {process.pid} of " in refused.stderr
         assert refused.stderr.count("\n") == 1
-        wait_for(lambda: half_way(uri, cache), seconds=240, what="a checkpoint")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     told = ended(events_in(cache))
