@@ -14,6 +14,7 @@ from studies.cluster_probe import FoundCluster
 from studies.loopback import LOOPBACK, on_loopback
 from studies.node_packages import check_packages, differing_packages
 from studies.nodes import Node, check_writes, inspect_here, inspect_nodes, our_folders
+from studies.process_groups import in_groups_of_their_own
 from studies.remote_folder import RemoteFolder
 from studies.remote_nodes import check_store_writes
 from studies.spec import StudySpec
@@ -168,7 +169,7 @@ def _start(data_bytes: int) -> None:
 
     store = max(128 << 20, 2 * data_bytes)
     cpus = int(local_node().cpus)
-    with on_loopback():
+    with on_loopback(), in_groups_of_their_own():
         ray.init(address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=store, _node_ip_address=LOOPBACK, **_QUIET)
 
 

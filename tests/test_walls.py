@@ -81,7 +81,7 @@ def test_search_spaces_know_optuna_and_the_errors_of_bsd_core_only() -> None:
 
 
 def test_ray_is_known_where_it_must_be() -> None:
-    joining = {"studies/cluster.py", "studies/cluster_probe.py", "studies/loopback.py", "studies/nodes.py"}
+    joining = {"studies/cluster.py", "studies/cluster_probe.py", "studies/loopback.py", "studies/nodes.py", "studies/process_groups.py"}
     assert tops("studies")["ray"] == joining | {"studies/trial.py", "studies/tune.py"}
 
 

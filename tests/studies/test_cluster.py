@@ -132,6 +132,7 @@ def test_a_local_ray_listens_on_loopback_alone_and_is_nobody_elses() -> None:
         _, _, address = driver.stdout.readline().split()
         servers = listening([driver.pid, *descendants(driver.pid)])
         names = {command_line(pid).split()[0].rpartition("/")[2] for pid in servers.values()}
+        beside = [pid for pid in descendants(driver.pid) if os.getpgid(pid) == os.getpgid(driver.pid)]
         private = subprocess.run([sys.executable, "-c", _IS_PRIVATE, address], capture_output=True, text=True, timeout=60, check=True)
         driver.communicate("", timeout=60)
     assert {host for host, _ in servers} == {"127.0.0.1"}
@@ -139,6 +140,7 @@ def test_a_local_ray_listens_on_loopback_alone_and_is_nobody_elses() -> None:
     assert {"gcs_server", "raylet"} <= names
     assert any(name.startswith("ray::") for name in names)
     assert private.stdout == "True\n"
+    assert beside == []  # else who ends the driver's group ends its Ray under it
     assert driver.returncode == 0
 
 
