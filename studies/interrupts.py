@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from studies.process_groups import end_groups
+
 INTERRUPTED: Final = 130
 TERMINATED: Final = 143
 PATIENCE: Final = 7.0  # seconds; some who send a signal kill after ten
@@ -79,6 +81,7 @@ class Termination:
             if code is not None and not self._answered.wait(PATIENCE):
                 with contextlib.suppress(OSError):
                     os.write(screen, f"{self._last_words()}\n".encode(errors="replace"))
+                end_groups()
                 os._exit(code)
 
 

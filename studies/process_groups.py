@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Final
+
+_servers: Final[list[subprocess.Popen[bytes]]] = []  # as they began; the raylet, whose end a driver does not survive, is the last
 
 
 @contextmanager
@@ -22,9 +28,25 @@ def in_groups_of_their_own() -> Iterator[None]:
     if not detect_fate_sharing_support():
         yield
         return
-    plain = services.ConsolePopen
-    services.ConsolePopen = functools.partial(plain, process_group=0)
+
+    class Server(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **settings, process_group=0)
+            _servers.append(self)
+
+    plain, services.ConsolePopen = services.ConsolePopen, Server
     try:
         yield
     finally:
         services.ConsolePopen = plain
+
+
+def end_groups() -> None:
+    """End those whose servers live, with all in them; to be called by a process that leaves at once.
+
+    The kernel ends Ray's servers, but not what those have started: agents that would look for them for a minute.
+    """
+    for server in _servers:
+        if server.poll() is None:
+            with contextlib.suppress(OSError):  # it left just now
+                os.killpg(server.pid, signal.SIGKILL)

@@ -15,6 +15,7 @@ def test_tables_and_fronts_of_few_trials() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_the_driver_of_trials_that_train_nothing() -> None:
     cost = bench_driver.run(trials=20)
     assert cost.n_trials == 20

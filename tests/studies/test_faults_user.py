@@ -103,7 +103,7 @@ def interrupted(interruption: Interruption, driver: Driver, results: Path) -> st
     assert code == interruption.code, (interruption.when, screen)
     assert seconds < SECONDS, interruption.when
     assert "Traceback" not in screen, screen
-    driver.wait_gone()
+    driver.wait_gone(seconds=30)  # a Ray whose agents are left looks for itself for a minute
     return screen.splitlines()[-1]
 
 
