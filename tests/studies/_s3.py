@@ -84,17 +84,18 @@ class Way:
     """A TCP port that leads to another one, until it is cut: then connections end, and new ones are refused."""
 
     def __init__(self, to: int) -> None:
-        self._to, self._open = to, list[socket.socket]()
+        self._to, self._open, self._turn = to, list[socket.socket](), threading.Lock()
         self._listener = self._listen(0)
         self.port: int = self._listener.getsockname()[1]
 
     def cut(self) -> None:
         """Nobody gets through."""
-        for connection in [self._listener, *self._open]:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
-        self._open.clear()
+        with self._turn:
+            for connection in [self._listener, *self._open]:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                connection.close()
+            self._open.clear()
 
     def mend(self) -> None:
         """Everybody does again."""
@@ -112,8 +113,12 @@ class Way:
         with contextlib.suppress(OSError):
             while True:
                 here = listener.accept()[0]
-                there = socket.create_connection(("127.0.0.1", self._to))
-                self._open += [here, there]
+                with self._turn:
+                    if listener.fileno() < 0:  # cut meanwhile
+                        here.close()
+                        return
+                    there = socket.create_connection(("127.0.0.1", self._to))
+                    self._open += [here, there]
                 for source, sink in ((here, there), (there, here)):
                     threading.Thread(target=_carry, args=(source, sink), daemon=True).start()
 
