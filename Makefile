@@ -16,6 +16,8 @@ PORT ?= 8080
 
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Each word of SET in quotes, which braces and stars mean nothing to a shell in; one who quotes in SET has done it.
+OVERRIDES = $(if $(findstring ',$(SET))$(findstring ",$(SET))$(findstring \,$(SET)),$(SET),$(foreach word,$(SET),'$(word)'))
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -73,7 +75,7 @@ $(READY): pyproject.toml constraints.txt
 
 study: $(READY) ## run a study
 	@test -n "$(STUDY)" || { echo "error: which study? make study STUDY=name, with one of:"; $(RUN) -m studies list; exit 2; }
-	@$(RUN) -m studies run "$(STUDY)" $(SET) --results "$(RESULTS)"
+	@$(RUN) -m studies run "$(STUDY)" $(OVERRIDES) --results "$(RESULTS)"
 
 resume: $(READY) ## finish an interrupted run
 	@test -n "$(STUDY)" || { echo "error: which study? make resume STUDY=name"; exit 2; }
@@ -93,7 +95,7 @@ figures: $(READY) ## for a paper
 
 export: $(READY) ## tables for other programs
 	@test -n "$(STUDY)" && test -n "$(OUT)" || { echo "error: which study, and where to? make export STUDY=name OUT=folder"; exit 2; }
-	@$(RUN) -m studies export "$(STUDY)" --to "$(TO)" --out "$(OUT)" $(if $(filter-out 0,$(FORCE)),--force) --results "$(RESULTS)"
+	@$(RUN) -m studies export "$(STUDY)" --to "$(TO)" --out "$(OUT)" $(if $(filter 1 yes,$(FORCE)),--force) --results "$(RESULTS)"
 
 dashboard: $(READY) ## optuna-dashboard on the searches
 	@test -n "$(STUDY)" || { echo "error: which study? make dashboard STUDY=name"; exit 2; }
@@ -120,7 +122,7 @@ retrain: $(READY) ## one trial again, outside Ray
 
 describe: $(READY) ## what a study will do
 	@test -n "$(STUDY)" || { echo "error: which study? make describe STUDY=name, with one of:"; $(RUN) -m studies list; exit 2; }
-	@$(RUN) -m studies describe "$(STUDY)" $(SET)
+	@$(RUN) -m studies describe "$(STUDY)" $(OVERRIDES)
 
 fields: $(READY) ## every field of a study file
 	@$(RUN) -m studies fields

@@ -24,6 +24,7 @@ from bsd_core.final_evaluation import FinalEvaluation, add_options
 from bsd_core.methods import METHODS, method_config
 from bsd_core.models import MODELS, STEMS
 from bsd_core.noise_options import add_noise_options, complete_noise, parse_noise
+from bsd_core.one_line_parser import OneLineParser
 from bsd_core.seeds import derive_seed
 from bsd_core.train import Recipe, Trainer
 
@@ -31,9 +32,10 @@ _WORDS: Final = {"null": None, "none": None, "true": True, "false": False}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m bsd_core",
-        description="Train one network on one data set with one method, and print its metrics on the validation split.",
+        description="Train one network on one data set with one method, and print its metrics on the validation split. "
+        "`python -m bsd_core bench --help`: how fast this machine does it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--dataset", default="digits", help=f"{', '.join(SOURCES)}, folder:<path> or parquet:<path>")

@@ -34,6 +34,7 @@ from bsd_core.config import AugmentConfig, TrainConfig
 from bsd_core.errors import require
 from bsd_core.methods import METHODS
 from bsd_core.models import Network, build_model
+from bsd_core.one_line_parser import OneLineParser
 from bsd_core.optim import build_optimizer, set_learning_rate
 from bsd_core.train import Recipe, Trainer
 
@@ -280,9 +281,7 @@ def time_to_accuracy(target: float, *, dataset: str, data_dir: str, recipe: Reci
 
 
 def _parser(on_gpu: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bsd_core bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLineParser(prog="python -m bsd_core bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", nargs="+", default=["cross_entropy", "bsd", "cs_kd"], choices=sorted(METHODS), metavar="METHOD")
     parser.add_argument("--model", default="resnet18" if on_gpu else "resnet8")
     parser.add_argument("--width", type=int)

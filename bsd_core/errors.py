@@ -4,6 +4,7 @@
     ├── ConfigError (also ValueError)        a setting breaks its rule; nothing has been started
     ├── DataError (also ValueError)          a file or an array is not what it should be
     │   └── MissingDataError                 files of a known data set are not there
+    │       └── NotDownloadedError           ... that could be downloaded
     ├── StorageError (also OSError)          results cannot be written or read
     └── DivergedError (also ArithmeticError) a training produced NaN or infinity; only that training ends
 
@@ -31,6 +32,10 @@ class DataError(BSDError, ValueError):
 
 class MissingDataError(DataError):
     """The files of a known data set are not there, and were not to be fetched."""
+
+
+class NotDownloadedError(MissingDataError):
+    """The files of a data set that can be downloaded are not there, and were not to be."""
 
 
 class StorageError(BSDError, OSError):

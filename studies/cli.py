@@ -32,7 +32,7 @@ app = typer.Typer(
 )
 Results = Annotated[str, typer.Option("--results", help="The results root: a folder, or s3://bucket/folder.")]
 Name = Annotated[str, typer.Argument(help="A shipped study, or the path of a YAML file.")]
-Run = Annotated[str, typer.Argument(help="A study (its newest run), or the path or URI of a run folder.")]
+Run = Annotated[str, typer.Argument(help="A study (its newest run), a run's id, or the path or URI of a run folder.")]
 DataDir = Annotated[str, typer.Option("--data-dir", help="Where data sets lie.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value ..., e.g. trials=32 evaluate.severities=3,5", show_default=False)]
 
@@ -295,7 +295,9 @@ def status(results: Results = "results") -> None:
     place = results_root(results)
     runs = collect_status(place)
     if not runs:
-        say(our_console(), f"There are no runs in {short_path(place)} yet; start one with: make study STUDY=label_noise")
+        there = not isinstance(place, Path) or place.is_dir()
+        none = f"There are no runs in {short_path(place)} yet" if there else f"There is no folder {short_path(place)} yet"
+        say(our_console(), f"{none}; start a study with: make study STUDY=label_noise")
         return
     our_console().print(render_status(runs, results=place))
 
@@ -320,7 +322,7 @@ def watch(name: Run, results: Results = "results") -> None:
 
 @app.command()
 def compare(
-    run_a: Annotated[str, typer.Argument(help="A study (its newest run), or the path or URI of a run folder.")],
+    run_a: Annotated[str, typer.Argument(help="A study (its newest run), a run's id, or the path or URI of a run folder.")],
     run_b: Annotated[str, typer.Argument(help="The run that it is compared with.")],
     results: Results = "results",
 ) -> None:

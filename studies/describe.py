@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bsd_core.errors import ConfigError, MissingDataError
+from bsd_core.errors import ConfigError, MissingDataError, NotDownloadedError, shown
 from bsd_core.models import MODELS
 from bsd_core.robustness.official import OFFICIAL_FOLDERS
 from bsd_core.robustness.perturbations import n_frames
@@ -32,7 +32,8 @@ def describe(name: str, spec: StudySpec) -> RenderableType:
     try:
         prepared, missing = prepare(spec, download=False), None
     except MissingDataError as error:
-        prepared, missing = None, str(error)
+        fetched = isinstance(error, NotDownloadedError) and spec.download
+        prepared, missing = None, f"the study will download {spec.dataset} into {shown(spec.data_dir)}." if fetched else str(error)
     sizes = Sizes.of(spec, prepared)
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)

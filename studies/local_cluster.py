@@ -6,7 +6,6 @@ be stopped is known without looking for names, and other Rays on this machine ar
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import fcntl
 import json
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from bsd_core.errors import BSDError, ConfigError, StorageError, one_line, printable, shown
+from bsd_core.one_line_parser import OneLineParser
 from bsd_core.whole_file import write_whole
 from studies.commands import command
 from studies.interrupts import INTERRUPTED, TERMINATED
@@ -216,11 +216,6 @@ def describe(cluster: LocalCluster | None) -> list[str]:
     ]
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message}. See {command('--help', module='studies.local_cluster')}")
-
-
 def main() -> None:
     """Run the command line; a problem is one line on standard error and exit code 2, Ctrl-C 130, SIGTERM 143."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -240,7 +235,7 @@ def _interrupt(number: int, _: object) -> NoReturn:
 
 def _answer(arguments: Sequence[str]) -> list[str]:
     """What to say once it is done."""
-    parser = _Parser(prog=command(module="studies.local_cluster"), description="A Ray cluster of several nodes on this machine.")
+    parser = OneLineParser(prog=command(module="studies.local_cluster"), description="A Ray cluster of several nodes on this machine.")
     parser.add_argument("action", choices=("start", "stop", "status"))
     parser.add_argument("--nodes", type=int, default=3, help="with the head (default: 3)")
     parser.add_argument("--cpus", type=int, default=1, help="of each node, as Ray counts (default: 1)")

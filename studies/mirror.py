@@ -25,6 +25,7 @@ from studies.remote_ledger import RemoteLedger, join_parts, pull_ledger
 LEDGER: Final = "ledger"  # folder of its parts
 _APART: Final = {LEDGER, "ledger.jsonl", "checkpoints", "ray", LEASE}  # not a file here and an object of the same name there
 _KEPT: Final = ("tables/predictions/", "tables/features/")  # of trials, a file each, written once
+_REMADE: Final = "report/data/"  # by each report, which removes what it no longer has
 
 
 def working_copy(remote: RemoteFolder) -> Path:
@@ -121,7 +122,8 @@ class Mirror:
                     ledger = (self.path / "ledger.jsonl").read_bytes()
                     if not ledger.startswith(join_parts(impatient.remote / LEDGER, ledger).content):
                         return "the run has gone on"
-                    impatient._push()
+                    gone = impatient._push()
+                    impatient.remote.remove([name for name in gone if name.startswith(_REMADE)])
         except (ConfigError, StorageError) as error:
             return one_line(error)
         return None

@@ -59,7 +59,12 @@ def find_trials(run: RunFolder, spec: StudySpec, events: Sequence[Event], name: 
     points = [point for point in points if point.name == name]
     found = [point.trial_id for point in points if point.trial_id is not None]
     if not found:
-        raise ConfigError(f"This run recommends no trial as {name}: {'; '.join(point.reason for point in points) or 'no finished trial'}.")
+        places = [f"in condition {point.condition}" if point.condition else "over all conditions" for point in points]
+        reasons = "; ".join(f"{place}, {point.reason}" for place, point in zip(places, points, strict=True))
+        raise ConfigError(
+            f"This run recommends no trial as {name}: {reasons or 'no trial has finished'}. Name another operating point "
+            f"({', '.join(other for other in OPERATING_POINTS if other != name)}) or a trial_id of table trials."
+        )
     return list(dict.fromkeys(found))
 
 

@@ -242,6 +242,9 @@ def create_run(results: Path | RemoteFolder, study: str, spec: StudySpec) -> Run
         raise ConfigError("The study cannot be written down as YAML and read back; avoid odd characters in its texts.")
     token = hashlib.blake2b(f"{text}{os.getpid()}{time.time_ns()}".encode(), digest_size=3).hexdigest()
     run = RunFolder.at(study, results / study / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token}")
+    link = run.path.parent / "latest"
+    if run.mirror is None and link.is_dir() and not link.is_symlink():  # as copies have it that follow links
+        raise StorageError(f"{str(link)!r} must be a link to the newest run, but it is a folder. Rename or remove it.")
     try:
         run.path.mkdir(parents=True)
         write_atomically(run.path / "study.yaml", text.encode())
@@ -336,7 +339,20 @@ def _find_run(results: Path | RemoteFolder, name: str) -> RunFolder:
             runs = sorted(run for run in folder.glob("*") if RUN_ID.fullmatch(run.name)) if os.path.isdir(folder) else []
             if runs:
                 return RunFolder(name, runs[-1])
+    if isinstance(results, Path) and (found := _run_by_part(results, path)) is not None:
+        return RunFolder(_study_of(found), found)
     raise _no_run(results, name, path)
+
+
+def _run_by_part(results: Path, path: Path) -> Path | None:
+    """The run of a study's folder, of <run_id> or of <study>/<run_id>; None where that is none, or more than one."""
+    if RUN_ID.fullmatch(path.name) and not path.is_absolute():  # as `status` lists it
+        folders = [results] if len(path.parts) > 1 else [*results.glob("*"), *results.glob("*/*")]
+        places = [folder / path for folder in folders]
+    else:
+        places = [path / "latest"]
+    found = [place.resolve() for place in places if os.path.isfile(place / "study.yaml")]
+    return found[0] if len(found) == 1 else None
 
 
 def _no_run(results: Path | RemoteFolder, name: str, path: Path) -> ConfigError:
@@ -345,11 +361,16 @@ def _no_run(results: Path | RemoteFolder, name: str, path: Path) -> ConfigError:
         way_out = "Name the results folder by RESULTS=folder (--results FOLDER)."
         return ConfigError(f"No run of {shown(name)} in {str(results)!r}, which is no folder. {way_out}")
     known = known_studies(results) if isinstance(results, RemoteFolder) else _known_studies(results)
+    if os.path.isdir(path) and (RUN_ID.fullmatch(path.name) or any(os.path.lexists(path / part) for part in ("ledger.jsonl", "tables"))):
+        return ConfigError(f"{str(path)!r} has no study.yaml, so it is no run that can be read. Copy the whole folder of the run again.")
     have = f"There are runs of {enumerated(known)}." if known else "There are no runs yet; start one with: make study STUDY=label_noise."
     beside = sorted(run.name for run in path.parent.glob("*") if RUN_ID.fullmatch(run.name)) if os.path.isdir(path.parent) else []
     near = nearest(name, known)
     if (run_id := nearest(path.name, beside)) is not None:
         near = str(path.parent / run_id)
+    if near is None and isinstance(results, Path) and not os.path.lexists(results):
+        way_out = "Name another by RESULTS=folder (--results FOLDER), or start a study: make study STUDY=label_noise."
+        return ConfigError(f"No run of {shown(name)}: there is no folder {str(results)!r}. {way_out}")
     hint = "" if near is None else f"Did you mean {near!r}? "
     return ConfigError(f"No run of {shown(name)} in {str(results)!r}. {hint}{have}")
 

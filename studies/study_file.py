@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -113,7 +114,7 @@ def _check_unbroken(overrides: list[str]) -> None:
         same = parse_yaml(spaced, where=key) == parse_yaml(tight, where=key)
     except ConfigError:
         same = False
-    written = f"Write {printable(f'{key}={tight}', limit=400)}, or put" if same else "Put"  # {a: 1} is nothing without its space
+    written = f"Write {printable(quote(f'{key}={tight}'), limit=400)}, or put" if same else "Put"  # {a: 1} is nothing without its space
     raise ConfigError(f"SET holds no spaces within a value, but got {shown(f'{key}={spaced}')}. {written} it into a YAML file of your own.")
 
 

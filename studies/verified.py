@@ -13,9 +13,8 @@ from typing import Any, Final
 from bsd_core.errors import printable
 from studies.run_folder import write_atomically
 
-# What `verify` reads, but report/statistics.json: that is read once, so what was checked is what was read, and `report` makes it anew.
 _READ: Final = (
-    *("study.yaml", "provenance.json", "ledger.jsonl", "labels/*.parquet"),
+    *("study.yaml", "provenance.json", "ledger.jsonl", "report/statistics.json", "labels/*.parquet"),
     *("tables/*.parquet", "tables/predictions/*.parquet", "tables/features/*.parquet"),
 )
 _MAX_BYTES: Final = 65_536  # of a file that anybody may have written; ours have about one thousand
@@ -40,7 +39,7 @@ class Verified:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Digests of the contents of all files that `verify` reads more than once, by their place in the run's folder.
+    """Digests of the contents of all files that `verify` reads, by their place in the run's folder.
 
     Contents, not times of change: a copy of a run is as verified as the run is, and what was changed is not, whatever its times say.
     """

@@ -57,12 +57,34 @@ def test_help_names_every_target_and_fits_into_eighty_columns() -> None:
     assert set(re.findall(r"^make ([a-z-]+)", text, flags=re.MULTILINE)) == targets - {"help"}
 
 
-@pytest.mark.parametrize(("force", "given"), [("", False), ("0", False), ("1", True), ("yes", True)])
+@pytest.mark.parametrize(("force", "given"), [("", False), ("0", False), ("no", False), ("1", True), ("yes", True)])
 def test_an_export_is_replaced_where_force_says_so(force: str, given: bool) -> None:
     words = ["make", "--dry-run", "--assume-old=.venv/.ready", "export", "STUDY=quick", "OUT=out", f"FORCE={force}"]
     commands = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT).stdout
     assert '-m studies export "quick" --to "csv" --out "out" ' in commands
     assert (" --force " in commands) == given
+
+
+@pytest.mark.parametrize("target", ["study", "describe"])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("", []),
+        ("epochs=3 search_also={bsd:[warmup_epochs,evidence]}", ["epochs=3", "search_also={bsd:[warmup_epochs,evidence]}"]),
+        ("'search_also={bsd:[warmup_epochs, evidence]}' epochs=3", ["search_also={bsd:[warmup_epochs, evidence]}", "epochs=3"]),
+        ('question="Is it?"', ["question=Is it?"]),
+        ("dataset=parquet:*.parquet;ls", ["dataset=parquet:*.parquet;ls"]),
+    ],
+)
+def test_overrides_arrive_as_they_were_written_whatever_the_shell(given: str, words: list[str], target: str) -> None:
+    """Of some shells, braces with a comma make several words."""
+    make = ["make", "--dry-run", "--assume-old=.venv/.ready", target, "STUDY=quick", f"SET={given}"]
+    printed = subprocess.run(make, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()[-1]
+    shown = printed.replace(".venv/bin/python -m studies", "printf '%s\\n'")
+    for shell in filter(shutil.which, ("sh", "bash")):
+        arguments = subprocess.run([shell, "-c", shown], capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()
+        assert arguments[2 : 2 + len(words)] == words
+        assert arguments[2 + len(words) :] in ([], ["--results", "results"])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -56,6 +56,7 @@ class Section:
         charts: for the page; none where tables say it all.
         figure: for paper, a matplotlib Figure; None where tables say it all.
         foldable: whether its tables are folded below charts.
+        tables: keys of all tables it can have, where that is not one with the section's own key.
     """
 
     key: str
@@ -65,3 +66,9 @@ class Section:
     charts: Callable[[Any, Styles], Sequence[Chart]] | None = None
     figure: Callable[[Any, Styles], Any] | None = None
     foldable: bool = True
+    tables: tuple[str, ...] = ()
+
+    @property
+    def table_keys(self) -> tuple[str, ...]:
+        """Keys of all tables it can have, which name their files."""
+        return self.tables or (self.key,)

@@ -52,6 +52,7 @@ SECTIONS: Final = (
         collect_plane,
         front_charts,
         draw_front,
+        tables=("front_confirmed", "front_search"),
     ),
     Section(
         "operating_points",
@@ -72,6 +73,7 @@ SECTIONS: Final = (
         collect_attainment,
         attainment_charts,
         draw_attainment,
+        tables=("hypervolume", "attainment"),
     ),
     Section(
         "anytime",
@@ -80,6 +82,7 @@ SECTIONS: Final = (
         collect_anytime,
         anytime_charts,
         draw_anytime,
+        tables=("anytime_end", "anytime"),
     ),
     Section(
         "reliability",
@@ -120,6 +123,7 @@ SECTIONS: Final = (
         collect_features,
         features_charts,
         draw_features,
+        tables=("features", "feature_maps"),
     ),
     Section(
         "importance",
@@ -144,6 +148,7 @@ SECTIONS: Final = (
         collect_winners_curse_info,
         winners_curse_charts,
         draw_winners_curse,
+        tables=("winners_curse_means", "winners_curse"),
     ),
     Section(
         "budgets",

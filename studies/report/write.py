@@ -31,7 +31,7 @@ def collect_sections(source: ReportSource) -> list[tuple[Section, Any]]:
 
 
 def write_page(source: ReportSource, folder: Path) -> Path:
-    """Write index.html and data/*.csv, *.parquet; others of these two kinds that are in data/ are removed.
+    """Write index.html and data/*.csv, *.parquet; in data/, what an earlier report had and this one has not is removed.
 
     Args:
         source: of the run.
@@ -65,18 +65,18 @@ def write_data(sections: Sequence[tuple[Section, Any]], folder: Path) -> None:
             for name, content in ((f"{table.key}.csv", table.csv().encode()), (f"{table.key}.parquet", sink.getvalue())):
                 write_atomically(folder / name, content)
                 written.add(name)
-    _remove_others(folder, written)
+    ours = {f"{key}.{kind}" for section, _ in sections for key in section.table_keys for kind in ("csv", "parquet")}
+    _remove(folder, ours - written)
 
 
-def _remove_others(folder: Path, written: set[str]) -> None:
+def _remove(folder: Path, names: set[str]) -> None:
     """Remove files of an earlier report, which would tell of what the page no longer does; no folder or link, and nothing beyond one."""
     if folder.is_symlink() or not folder.is_dir():
         return
     try:
         with os.scandir(folder) as found:
-            ours = [entry for entry in found if entry.name.endswith((".csv", ".parquet")) and entry.is_file(follow_symlinks=False)]
-        for entry in ours:
-            if entry.name not in written:
-                os.unlink(entry.path)
+            stale = [entry.path for entry in found if entry.name in names and entry.is_file(follow_symlinks=False)]
+        for path in stale:
+            os.unlink(path)
     except OSError as error:
         raise StorageError(f"Cannot remove earlier numbers in {str(folder)!r}: {one_line(error, limit=120)}.") from error

@@ -155,6 +155,9 @@ def main() -> None:
         "tables": _tables,
         "report": _report,
     }
+    unknown = [argument for argument in sys.argv[1:] if argument.partition("=")[0] not in parts]
+    if unknown:
+        sys.exit(__doc__ if unknown[0] in ("-h", "--help") else f"error: no part {unknown[0]!r}; known: {', '.join(parts)}.")
     for argument in sys.argv[1:] or parts:
         name, _, trials = argument.partition("=")
         parts[name](console, *([int(trials)] if trials else []))

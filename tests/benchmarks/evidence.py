@@ -29,6 +29,7 @@ from bsd_core.data.images import ImageSet
 from bsd_core.data.label_noise import spoil_labels
 from bsd_core.data.sources import load_source
 from bsd_core.data.splits import subset
+from bsd_core.errors import BSDError
 from bsd_core.evaluate import predict
 from bsd_core.metrics import calibration, classification
 from bsd_core.seeds import derive_seed
@@ -51,11 +52,12 @@ class Data:
 
 
 def load(dataset: str, data_dir: str) -> Data:
-    """10,000 training and 2,000 validation images, stratified and fixed; the official test images."""
+    """10,000 training and 2,000 validation images, or all in these shares where there are fewer, stratified and fixed; the test images."""
     source = load_source(dataset, data_dir=data_dir)
-    both = subset(source.train, N_TRAIN + N_VAL, seed=0)
+    both = subset(source.train, min(N_TRAIN + N_VAL, len(source.train)), seed=0)
     order = np.random.default_rng(0).permutation(len(both))
-    return Data(both.select(order[:N_TRAIN]), both.select(order[N_TRAIN:]), source.test, source.augment)
+    n_train = len(both) * N_TRAIN // (N_TRAIN + N_VAL)
+    return Data(both.select(order[:n_train]), both.select(order[n_train:]), source.test, source.augment)
 
 
 def train_and_measure(data: Data, method: str, seed: int, *, epochs: int, width: int, noise_rate: float) -> Row:
@@ -118,7 +120,7 @@ _data: Data
 
 def _job(job: tuple[str, int, Row]) -> Row:
     method, seed, options = job
-    return train_and_measure(_data, method, seed, **options)
+    return train_and_measure(_data, method, seed, **{name: value for name, value in options.items() if name != "dataset"})
 
 
 def main() -> None:
@@ -137,14 +139,21 @@ def main() -> None:
     parser.add_argument("--out", default="evidence.jsonl", help="one line a training; lines that are there are not run again")
     options = parser.parse_args()
     path = Path(options.out)
-    setting = {"epochs": options.epochs, "width": options.width, "noise_rate": options.noise_rate}
+    names = [method.partition(":") for method in options.methods]
+    wrong = [f"{name}{colon}{which}" for name, colon, which in names if name not in SEARCH_SPACES or (colon and not which.isdecimal())]
+    if wrong:
+        parser.error(f"no method {wrong[0]!r}; known: {', '.join(default)}")
+    setting = {"dataset": options.dataset, "epochs": options.epochs, "width": options.width, "noise_rate": options.noise_rate}
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = path.read_text().splitlines() if path.exists() else []
     rows = [row for row in map(json.loads, lines) if row["setting"] == setting]
     done = {(row["method"], row["seed"]) for row in rows}
     jobs = [(method, seed, setting) for seed in range(options.seeds) for method in options.methods if (method, seed) not in done]
     if jobs:
-        _data = load(options.dataset, options.data_dir)
+        try:
+            _data = load(options.dataset, options.data_dir)
+        except BSDError as error:
+            parser.error(str(error))
         with multiprocessing.get_context("fork").Pool(options.workers) as pool, path.open("a") as file:
             for row in pool.imap_unordered(_job, jobs):
                 rows.append({**row, "setting": setting})

@@ -67,7 +67,7 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
     [
         (["--method", "cskd"], f"Unknown method 'cskd'. Did you mean 'cs_kd'? Known: {', '.join(METHODS)}"),
         (["--dataset", "digit"], "Unknown data set 'digit'."),
-        (["--dataset", "parquet:no/such/file"], "No such file or folder: 'no/such/file'."),
+        (["--dataset", "parquet:no/such/file"], "No such file or folder: 'no/such/file', from which"),
         (["--model", "resnet21"], "Unknown model 'resnet21'."),
         (["--set", "prior=3"], "Did you mean 'prior_strength'?"),
         (["--set", "discount"], "--set takes NAME=VALUE, but got 'discount'."),
@@ -93,9 +93,9 @@ def test_equal_seeds_print_equal_metrics(capsys: pytest.CaptureFixture[str]) -> 
             )
             for text in ("", "0", "0:1,", "0:a", "0=1", "0:1.5", "0:-1", "0:1:2", "0:9999999999")
         ],
-        (["--noise", "confusion", "--noise-file", "no/m.csv"], "No such file: 'no/m.csv'."),
-        (["--noise", "human", "--noise-file", "no/h.pt", "--noise-set", "worse"], "No such file: 'no/h.pt'."),
-        (["--noise", "saved", "--noise-file", "no/labels.parquet"], "No such file: 'no/labels.parquet'."),
+        (["--noise", "confusion", "--noise-file", "no/m.csv"], "No such file: 'no/m.csv', from which"),
+        (["--noise", "human", "--noise-file", "no/h.pt", "--noise-set", "worse"], "No such file: 'no/h.pt', from which"),
+        (["--noise", "saved", "--noise-file", "no/labels.parquet"], "No such file: 'no/labels.parquet', from which"),
         (["--save-labels", "/"], "Cannot write '/'"),
         (["--epochs", "0"], "`epochs is a whole number >= 1` must hold, but got epochs=0."),
         (["--train-images", "20"], "The training split has 16 images, fewer than one batch (64)."),
@@ -136,7 +136,9 @@ def test_arguments_that_cannot_be_parsed_have_exit_code_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments, monkeypatch) == 2
-    assert "error: " in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
 
 
 def test_help_names_every_option_and_has_exit_code_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

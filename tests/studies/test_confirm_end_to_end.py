@@ -223,7 +223,6 @@ def needles(prepared: PreparedStudy) -> tuple[list[bytes], list[bytes]]:
     return stretches(prepared.data.train_images), stretches(prepared.source.test.images)
 
 
-@pytest.mark.faults
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc to look into another process's memory")
 def test_the_object_store_holds_no_test_image_before_the_confirm_phase(tmp_path: Path) -> None:
     study, results = write_study(tmp_path), tmp_path / "results"

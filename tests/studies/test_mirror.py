@@ -264,8 +264,16 @@ def test_what_a_command_makes_is_shared_unless_that_would_disturb_anyone(store: 
     assert found.share() == "the run has gone on"
     assert remote.get("front") is None
     found = find_run(results, "mine")
+    (found.path / "report/data").mkdir(parents=True)
+    for name in ("front", "features"):
+        (found.path / f"report/data/{name}.csv").write_text(name, encoding="utf-8")
     assert found.share() is None
     assert remote.get("front") == b"theirs"
+    (found.path / "report/data/features.csv").unlink()
+    (found.path / "front").unlink()
+    assert found.share() is None
+    assert (remote.get("front"), remote.get("report/data/front.csv")) == (b"theirs", b"front")
+    assert remote.get("report/data/features.csv") is None
     assert remote.get(lease.NAME) is None
 
 

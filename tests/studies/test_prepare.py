@@ -11,7 +11,7 @@ from PIL import Image
 from bsd_core.config import AugmentConfig
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
 from bsd_core.data.sources import load_source
-from bsd_core.errors import ConfigError, DataError
+from bsd_core.errors import ConfigError, DataError, NotDownloadedError
 from bsd_core.models import build_model
 from studies.prepare import PreparedStudy, prepare
 from tests.studies._dummies import make_spec, write_parquet
@@ -204,7 +204,7 @@ def test_an_empty_mapping_is_no_mapping() -> None:
 
 
 def test_missing_files_without_download_are_refused_and_nothing_is_made(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"No cifar10 files in '.*' and download is off"):
+    with pytest.raises(NotDownloadedError, match=r"No cifar10 files in '.*' and download is off"):
         prepare(make_spec(dataset="cifar10", data_dir=str(tmp_path / "data")), download=False)
     assert list(tmp_path.iterdir()) == []
 

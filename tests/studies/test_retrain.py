@@ -243,7 +243,10 @@ def nothing_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
         ("bsd-symetric_40-0000", rf"Unknown trial 'bsd-symetric_40-0000'\. Did you mean '{SEARCH}'\?"),
         ("kneee", r"Did you mean 'knee'\? Operating points: knee, accurate_and_calibrated, no_worse_than_cross_entropy\."),
         ("?", r"Unknown trial '\?'\. .* Trials: cross_entropy-symmetric_40-0000, .*confirm-1\.$"),
-        ("no_worse_than_cross_entropy", r"This run recommends no trial as no_worse_than_cross_entropy: "),
+        (
+            "no_worse_than_cross_entropy",
+            r"no trial as no_worse_than_cross_entropy: over all conditions, .* Name another operating point \(knee, acc",
+        ),
     ],
 )
 def test_unknown_trials_and_empty_operating_points_are_refused(
@@ -272,7 +275,7 @@ def test_a_trial_that_has_not_ended_is_refused(tmp_path: Path, monkeypatch: pyte
 
 def test_an_operating_point_of_a_run_without_a_finished_trial_is_refused(tmp_path: Path) -> None:
     run = make_run(tmp_path, make_events(("bsd/none", 0, None, 0.1)))
-    with pytest.raises(ConfigError, match="recommends no trial as knee: no finished trial"):
+    with pytest.raises(ConfigError, match="recommends no trial as knee: in condition none, no finished trial"):
         again(run, "knee")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,6 +111,17 @@ def test_a_run_is_found_by_name_by_path_and_by_latest(tmp_path: Path) -> None:
         assert (found.study, found.path, found.run_id) == ("mine", run.path.resolve(), run.path.name)
 
 
+def test_a_run_is_found_by_its_id_and_by_the_folder_of_its_study(tmp_path: Path) -> None:
+    run = make_run(tmp_path, study="mine")
+    other = make_run(tmp_path, study="other")
+    for name in (run.run_id, f"mine/{run.run_id}", str(tmp_path / "mine")):
+        assert find_run(tmp_path, name).path == run.path.resolve()
+        assert find_run(tmp_path, name).study == "mine"
+    shutil.copytree(run.path, other.path.parent / run.run_id)
+    with pytest.raises(ConfigError, match=r"^No run of "):  # which of two?
+        find_run(tmp_path, run.run_id)
+
+
 def test_the_newest_run_is_found_where_latest_is_lost(tmp_path: Path) -> None:
     runs = [make_run(tmp_path) for _ in range(2)]
     older = runs[0].path.rename(runs[0].path.with_name("20200101T000000Z-ffffff"))
@@ -134,6 +146,8 @@ def test_an_unknown_run_says_what_there_is(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"No run of 'nope' in '.*'\. There are no runs yet; start one with: make study STUDY=label_noise"
     ):
+        find_run(tmp_path, "nope")
+    with pytest.raises(ConfigError, match=r"^No run of 'nope': there is no folder '.*/absent'\. Name another by RESULTS=folder"):
         find_run(tmp_path / "absent", "nope")
     make_run(tmp_path)
     make_run(tmp_path, study="group/other")
@@ -151,6 +165,25 @@ def test_a_name_that_is_nearly_one_is_told_the_one(tmp_path: Path, monkeypatch: 
     for results in ("results", "elsewhere"):
         with pytest.raises(ConfigError, match=rf"No run of '{typo}' in .*\. Did you mean '{typo[:-5]}.{{6}}'\? There are "):
             find_run(tmp_path / results, typo)
+
+
+def test_a_run_without_its_study_is_said_to_be_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    (run.path / "study.yaml").unlink()
+    (run.path / "ledger.jsonl").write_text("", encoding="utf-8")
+    renamed = run.path.rename(tmp_path / "copy")
+    with pytest.raises(ConfigError, match=r"^'.*/copy' has no study\.yaml, so it is no run that can be read\. Copy the whole folder"):
+        find_run(tmp_path, str(renamed))
+    run.path.mkdir()
+    with pytest.raises(ConfigError, match=rf"^'.*/{run.run_id}' has no study\.yaml"):
+        find_run(tmp_path, str(run.path))
+
+
+def test_a_latest_that_is_a_folder_is_named_before_a_run_is_made(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "latest").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"^'.*/mine/latest' must be a link to the newest run, but it is a folder\. Rename"):
+        create_run(tmp_path, "mine", make_spec())
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["latest"]
 
 
 def test_results_that_are_a_file_are_no_folder_without_runs(tmp_path: Path) -> None:

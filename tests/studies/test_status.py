@@ -134,7 +134,10 @@ def test_results_without_runs_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(tmp_path)
     assert collect_status(tmp_path / "nowhere") == []
     assert main(monkeypatch, "status") == 0
-    assert capsys.readouterr().out == "There are no runs in results yet; start one with: make study STUDY=label_noise\n"
+    assert capsys.readouterr().out == "There is no folder results yet; start a study with: make study STUDY=label_noise\n"
+    (tmp_path / "results").mkdir()
+    assert main(monkeypatch, "status") == 0
+    assert capsys.readouterr().out == "There are no runs in results yet; start a study with: make study STUDY=label_noise\n"
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(ConfigError, match="is no folder"):
         collect_status(tmp_path / "file")

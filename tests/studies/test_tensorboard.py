@@ -128,9 +128,10 @@ def test_twins_and_confirming_trainings_have_places_of_their_own(tmp_path: Path)
     assert found == {"bsd/none/0000", "bsd/none/random/0000", "bsd/none/confirm-0000"}
 
 
-@pytest.mark.parametrize("arm", ["../../outside", "/outside", "bsd/other"])
+@pytest.mark.parametrize("arm", ["../../outside", "{tmp_path}/outside", "bsd/other"])
 def test_nothing_is_written_for_arms_that_the_study_has_not(arm: str, tmp_path: Path) -> None:
-    make_files(tmp_path / "in", [make_suggest("bsd/none", 0) | {"arm": arm}, make_epochs("bsd/none", 0, make_epoch(1))])
+    suggest = make_suggest("bsd/none", 0) | {"arm": arm.format(tmp_path=tmp_path)}
+    make_files(tmp_path / "in", [suggest, make_epochs("bsd/none", 0, make_epoch(1))])
     assert list(tmp_path.rglob("*")) == []
 
 

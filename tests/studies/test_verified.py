@@ -15,7 +15,7 @@ from studies.verified import changed_files, digests, read_verified, write_verifi
 from tests.studies._dummies import make_events, make_run, make_tables
 
 TRIAL = ("bsd/none", 0, 0.9, 0.1)
-KEPT = ("labels/symmetric_40.parquet", "tables/predictions/a.parquet", "tables/features/a.parquet")
+KEPT = ("labels/symmetric_40.parquet", "tables/predictions/a.parquet", "tables/features/a.parquet", "report/statistics.json")
 
 
 @pytest.fixture
@@ -92,7 +92,6 @@ def test_changed_files_are_named_in_order(run: Path) -> None:
     ["", "[]", "{}", "null", '{"when": 1, "agree": "yes", "lines": 3, "files": {}}', "[" * 60_000],
 )
 def test_a_broken_file_is_no_result(content: str, run: Path) -> None:
-    (run / "report").mkdir()
     (run / "report" / "verified.json").write_text(content, encoding="utf-8")
     assert read_verified(run) is None
 

@@ -88,7 +88,7 @@ def _check_same_data(path: Path, stored: object, targets: Int64) -> None:
 def _read(path: Path, wanted: Collection[str]) -> Mapping[str, Any]:
     """What a file holds, by name; arrays are described, not read."""
     if not os.path.isfile(path):
-        raise DataError(f"No such file: {shown(path, limit=300)}.")
+        raise DataError(f"No such file: {shown(path, limit=300)}, from which human labels are to be read.")
     if path.suffix.lower() not in (".npz", ".pt"):
         raise DataError(f"Human labels are read from .pt and .npz files, but got {shown(path, limit=300)}.")
     try:

@@ -141,7 +141,7 @@ def _read(path: Path) -> tuple[Any, NoiseRecord]:
     import pyarrow.parquet as pq
 
     if not os.path.isfile(path):
-        raise DataError(f"No such file: {shown(path, limit=300)}.")
+        raise DataError(f"No such file: {shown(path, limit=300)}, from which labels are to be read.")
     try:
         table = pq.read_table(path, partitioning=None)  # or folders named like `split=a` would add columns
     except (pa.ArrowException, OSError) as error:

@@ -35,7 +35,7 @@ def load_transition_matrix(path: Path, n_classes: int) -> Float64:
         DataError: no such file, another ending, not numbers in K equal rows, or no transition matrix.
     """
     if not os.path.isfile(path):
-        raise DataError(f"No such file: {shown(path, limit=300)}.")
+        raise DataError(f"No such file: {shown(path, limit=300)}, from which a confusion matrix is to be read.")
     if path.suffix.lower() not in _SUFFIXES:
         raise DataError(f"A confusion matrix is read from {', '.join(_SUFFIXES)}, but got {shown(path, limit=300)}.")
     try:

@@ -43,7 +43,7 @@ def load_parquet(request: Request) -> Source:
                 found = ", ".join(sorted(file.name for file in root.iterdir())[:5]) or "nothing"
                 raise DataError(f"No {split}*.parquet in {str(root)!r} (found {found}).")
     else:
-        raise DataError(f"No such file or folder: {shown(root)}.")
+        raise DataError(f"No such file or folder: {shown(root)}, from which the dataset is to be read.")
 
     parts = {split: _read_shards(files) for split, files in shards.items()}
     grey = all(part.grey for part in parts.values())

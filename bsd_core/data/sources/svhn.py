@@ -11,7 +11,7 @@ from bsd_core.config import AugmentConfig
 from bsd_core.data.images import ImageSet
 from bsd_core.data.sources.download import download
 from bsd_core.data.sources.source import Request, Source
-from bsd_core.errors import DataError, MissingDataError, one_line
+from bsd_core.errors import DataError, NotDownloadedError, one_line
 
 _FILES: Final = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 
@@ -20,14 +20,14 @@ def load_svhn(request: Request) -> Source:
     """73,257 training and 26,032 test images; the `extra` images are left out, as in the papers compared here.
 
     Raises:
-        MissingDataError: a file is neither in data_dir nor in data_dir/svhn, and download is off.
+        NotDownloadedError: a file is neither in data_dir nor in data_dir/svhn, and download is off.
         DataError: a file is not in the published form, or could not be fetched.
     """
     folder = next((folder for folder in (request.data_dir / "svhn", request.data_dir) if _complete(folder)), request.data_dir)
     if not _complete(folder):
         if not request.download:
             missing = next(name for name in _FILES.values() if not (folder / name).is_file())
-            raise MissingDataError(
+            raise NotDownloadedError(
                 f"No svhn files in {str(folder)!r} and download is off: looked for {str(folder / missing)!r}. Expected "
                 f"{' and '.join(_FILES.values())}, there or in svhn/; set data_dir=..., or set download=true."
             )

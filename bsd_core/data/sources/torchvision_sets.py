@@ -11,7 +11,7 @@ from bsd_core.data.images import ImageSet
 from bsd_core.data.label_noise import ASYMMETRIC_MAPS
 from bsd_core.data.sources.download import download
 from bsd_core.data.sources.source import Loader, Request, Source
-from bsd_core.errors import DataError, MissingDataError, one_line
+from bsd_core.errors import DataError, NotDownloadedError, one_line
 
 
 def torchvision_loader(class_name: str, augment: AugmentConfig) -> Loader:
@@ -36,7 +36,7 @@ def torchvision_loader(class_name: str, augment: AugmentConfig) -> Loader:
             parts = splits()
         except RuntimeError as missing:
             if not request.download:
-                raise MissingDataError(
+                raise NotDownloadedError(
                     f"No {name} files in {str(data_dir)!r} and download is off. Put torchvision's {class_name} files there, "
                     "set data_dir=..., or set download=true."
                 ) from missing

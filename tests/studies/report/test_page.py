@@ -109,6 +109,12 @@ def test_it_opens_from_disk_without_a_network_or_an_error(opened: Opened, run: R
     keep_screenshot(opened.page, "wide")
 
 
+def test_the_files_beside_it_are_those_that_its_sections_can_have(run: RunFolder) -> None:
+    """By these names a later report removes what it no longer has."""
+    beside = {path.stem for path in (run.page.parent / "data").iterdir()}
+    assert beside == {key for section in SECTIONS for key in section.table_keys} - {"importance", "failures"}  # which have none here
+
+
 def test_text_of_a_study_is_text(opened: Opened) -> None:
     assert opened.page.locator("h1").inner_text() == HOSTILE
     assert opened.page.title() != "taken"

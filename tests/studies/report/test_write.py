@@ -27,22 +27,25 @@ def names(folder: Path) -> set[str]:
 def test_numbers_of_sections_without_any_are_removed(tmp_path: Path) -> None:
     write_data([make_section("front"), make_section("features"), make_section("importance")], tmp_path)
     assert names(tmp_path) == {f"{key}.{kind}" for key in ("front", "features", "importance") for kind in ("csv", "parquet")}
-    write_data([make_section("front"), make_section("features", missing="None are stored.")], tmp_path)
+    none = [make_section(key, missing="None are stored.") for key in ("features", "importance")]
+    write_data([make_section("front"), *none], tmp_path)
     assert names(tmp_path) == {"front.csv", "front.parquet"}
-    write_data([make_section("front", missing="No trial has ended.")], tmp_path)
+    write_data([make_section("front", missing="No trial has ended."), *none], tmp_path)
     assert names(tmp_path) == set()
 
 
-def test_only_files_of_its_own_kinds_are_removed(tmp_path: Path) -> None:
+def test_only_files_that_a_report_had_are_removed(tmp_path: Path) -> None:
     folder, victim = tmp_path / "data", tmp_path / "victim.csv"
     (folder / "folder.csv").mkdir(parents=True)
     (folder / "folder.csv" / "inner.csv").write_text("a", encoding="utf-8")
     (folder / "notes.txt").write_text("mine", encoding="utf-8")
     victim.write_text("precious", encoding="utf-8")
     (folder / "link.csv").symlink_to(victim)
+    (folder / "mine.csv").write_text("mine", encoding="utf-8")
     (folder / "old.csv").write_text("old", encoding="utf-8")
-    write_data([make_section("front")], folder)
-    assert names(folder) == {"folder.csv", "notes.txt", "link.csv", "front.csv", "front.parquet"}
+    gone = [make_section(key, missing="None.") for key in ("folder", "link", "old", "notes")]
+    write_data([make_section("front"), *gone], folder)
+    assert names(folder) == {"folder.csv", "notes.txt", "link.csv", "mine.csv", "front.csv", "front.parquet"}
     assert (folder / "folder.csv" / "inner.csv").exists()
     assert victim.read_text(encoding="utf-8") == "precious"
 
@@ -52,7 +55,7 @@ def test_a_folder_that_is_a_link_is_left_alone(tmp_path: Path) -> None:
     elsewhere.mkdir()
     (elsewhere / "precious.csv").write_text("a", encoding="utf-8")
     (tmp_path / "data").symlink_to(elsewhere)
-    write_data([], tmp_path / "data")
+    write_data([make_section("precious", missing="None.")], tmp_path / "data")
     assert names(elsewhere) == {"precious.csv"}
 
 
@@ -69,4 +72,4 @@ def test_what_cannot_be_removed_is_told(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("os.unlink", refuse)
     with pytest.raises(StorageError, match=r"Cannot remove earlier numbers in '.*': .*Permission denied"):
-        write_data([], tmp_path)
+        write_data([make_section("old", missing="None.")], tmp_path)
