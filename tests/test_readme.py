@@ -78,7 +78,7 @@ def test_an_export_is_replaced_where_force_says_so(force: str, given: bool) -> N
 )
 def test_overrides_arrive_as_they_were_written_whatever_the_shell(given: str, words: list[str], target: str) -> None:
     """Of some shells, braces with a comma make several words."""
-    make = ["make", "--dry-run", "--assume-old=.venv/.ready", target, "STUDY=quick", f"SET={given}"]
+    make = ["make", "--no-print-directory", "--dry-run", "--assume-old=.venv/.ready", target, "STUDY=quick", f"SET={given}"]
     printed = subprocess.run(make, capture_output=True, text=True, check=True, cwd=ROOT).stdout.splitlines()[-1]
     shown = printed.replace(".venv/bin/python -m studies", "printf '%s\\n'")
     for shell in filter(shutil.which, ("sh", "bash")):
