@@ -187,6 +187,7 @@ def program(*arguments: str, without: str = "") -> list[str]:
     return [sys.executable, "-c", blocked + run_it, *arguments]
 
 
+@pytest.mark.faults
 def test_a_killed_training_goes_on_where_it_was_and_prints_the_same_metrics(tmp_path: Path) -> None:
     arguments = ["--epochs", "3", "--width", "2", "--train-images", "300", "--batch-size", "8", "--threads", "1"]
     undisturbed = subprocess.run(program(*arguments), capture_output=True, text=True, check=True).stdout

@@ -226,6 +226,7 @@ def test_a_killed_trial_process_is_replaced_and_changes_no_number(finished: Fini
     assert numbers(studies.load("tiny", results=results)) == numbers(finished.run)
 
 
+@pytest.mark.faults
 def test_trials_that_diverge_are_recorded_and_cost_no_process(tmp_path: Path) -> None:
     done = run_tiny(tmp_path, "conditions=none", "fixed.bsd.learning_rate=1e8")
     assert done.code == 1
