@@ -56,7 +56,7 @@ def load(name_or_path: str | Path, *, results: str | Path = "results") -> Run:
         ConfigError: no such run.
         DataError: its tables are missing, broken, or of another schema version.
     """
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
     from studies.tables import read_tables
 
     run = find_run(results_root(str(results)), str(name_or_path))

@@ -91,7 +91,7 @@ def run(name: Name, overrides: Overrides = None, results: Results = "results") -
     study, path = find_study(name)
     spec = load_spec(path, overrides or [])
     from studies.run import run_study
-    from studies.run_folder import results_root
+    from studies.run_names import results_root
 
     _exit_with(lambda: run_study(study, spec, results_root(results)))
 
@@ -100,7 +100,7 @@ def run(name: Name, overrides: Overrides = None, results: Results = "results") -
 def resume(name: Run, results: Results = "results") -> None:
     """Finish a run that was interrupted."""
     from studies.run import resume_study
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
 
     _exit_with(lambda: resume_study(find_run(results_root(results), name)))
 
@@ -108,7 +108,7 @@ def resume(name: Run, results: Results = "results") -> None:
 @app.command()
 def front(name: Run, results: Results = "results") -> None:
     """Print and draw the front of a study's newest run; works while it runs, too."""
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
     from studies.shown import show_front, show_unchanged_front
 
     run = find_run(results_root(results), name)
@@ -140,7 +140,7 @@ def report(name: Run, results: Results = "results") -> None:
     """Print everything that the tables of a study's newest run say, and write it as a page and to report/statistics.json."""
     from studies.report.make import make_report, write_empty_page
     from studies.report.terminal import print_report
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
     from studies.tables import NothingEndedError
 
     run = find_run(results_root(results), name)
@@ -159,7 +159,7 @@ def figures(name: Run, results: Results = "results") -> None:
     """Write figures and tables for a paper, of a study's newest run: PNG, SVG, PDF, LaTeX and Markdown, with captions."""
     from studies.report.paper import summary, write_paper
     from studies.report.write import report_source
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
     from studies.statistics.document import collect_statistics
     from studies.tables import read_tables
     from studies.verify_form import require_form
@@ -189,7 +189,7 @@ def export(
     Texts are written as they are: a spreadsheet may take one that begins with = + - or @ for a formula.
     """
     from studies.export import export_tables
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
     from studies.tables import read_tables
     from studies.verify_form import require_form
 
@@ -208,7 +208,7 @@ def dashboard(
 ) -> None:
     """Serve optuna-dashboard on the searches of a study's newest run, for this machine alone; Ctrl-C ends it."""
     from studies.dashboard import serve
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
 
     run = find_run(results_root(results), name)
     try:
@@ -222,7 +222,7 @@ def dashboard(
 def verify(name: Run, results: Results = "results") -> None:
     """Compute every number of a run again, as far as its files allow; exit code 1 and the first number that differs."""
     from studies.report.make import refresh_page
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
     from studies.verify import verify_run
 
     run = find_run(results_root(results), name)
@@ -241,7 +241,7 @@ def retrain(
 ) -> None:
     """Train one trial again, outside Ray, and compare every number with those recorded; exit code 1 if one differs."""
     from studies.retrain import retrain as train_again
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
 
     file = None if save is None else Path(save).expanduser().absolute()
     _exit_with(lambda: train_again(find_run(results_root(results), name), trial, our_console(), save=file))
@@ -289,7 +289,7 @@ def gallery(
 def status(results: Results = "results") -> None:
     """List all runs, newest first: how far each is, and whether a process is at work on it."""
     from studies.report.status import render_status
-    from studies.run_folder import results_root
+    from studies.run_names import results_root
     from studies.status import collect_status
 
     place = results_root(results)
@@ -306,7 +306,7 @@ def status(results: Results = "results") -> None:
 def watch(name: Run, results: Results = "results") -> None:
     """Follow a run that another process is at work on; Ctrl-C ends watching, not the run."""
     from studies.interrupts import INTERRUPTED, TERMINATED, termination_as_interrupt
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
     from studies.watch import watch_run
 
     run = find_run(results_root(results), name)
@@ -329,7 +329,7 @@ def compare(
     """Set two runs side by side: what differs in their studies, and how the arms that both have did."""
     from studies.compare_runs import compare_runs
     from studies.report.compare_runs import render_run_comparison
-    from studies.run_folder import find_run, results_root
+    from studies.run_names import find_run, results_root
 
     place = results_root(results)
     our_console().print(render_run_comparison(compare_runs(find_run(place, run_a), find_run(place, run_b))))

@@ -20,7 +20,8 @@ from studies import cluster
 from studies.driver import StudyDriver
 from studies.nodes import Node
 from studies.run import run_study
-from studies.run_folder import RunFolder, find_run
+from studies.run_folder import RunFolder
+from studies.run_names import find_run
 from studies.trial import reset_process_state, trial_events
 from studies.trial_data import SearchData, TestData, TrialSettings, TrialTask
 from tests.studies._dummies import make_spec

@@ -18,7 +18,8 @@ import pytest
 from studies.commands import command
 from studies.ledger import read_ledger
 from studies.run import DONE, FAILED, resume_study, run_study
-from studies.run_folder import RunFolder, find_run
+from studies.run_folder import RunFolder
+from studies.run_names import find_run
 from studies.trial import trial_events
 from tests.studies._command_line import main
 from tests.studies._dummies import make_spec

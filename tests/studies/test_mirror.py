@@ -16,7 +16,8 @@ from studies.lease import Holder
 from studies.mirror import Mirror, working_copy
 from studies.remote_folder import RemoteFolder
 from studies.remote_ledger import join_parts
-from studies.run_folder import RunFolder, check_writable, create_run, find_run
+from studies.run_folder import RunFolder, check_writable, create_run
+from studies.run_names import find_run
 from tests.studies._dummies import make_end, make_events, make_spec, make_suggest
 from tests.studies._s3 import Store
 

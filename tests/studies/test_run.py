@@ -28,7 +28,8 @@ from studies.ledger import read_ledger
 from studies.nodes import Node
 from studies.results import write_results
 from studies.run import DONE, FAILED, resume_study, run_study
-from studies.run_folder import RunFolder, find_run
+from studies.run_folder import RunFolder
+from studies.run_names import find_run
 from studies.search import StudySearch
 from studies.shown import show_front
 from tests.studies._dummies import make_end, make_epoch, make_events, make_run, make_search_data, make_spec, make_suggest

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.run_folder import create_run, find_run
+from studies.run_folder import create_run
+from studies.run_names import find_run
 from studies.spec import StudySpec
 from studies.study_file import find_study, load_spec, study_names
 

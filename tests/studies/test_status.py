@@ -10,7 +10,8 @@ from bsd_core.errors import ConfigError, StorageError
 from studies.commands import command
 from studies.remote_folder import RemoteFolder
 from studies.report.status import render_status
-from studies.run_folder import RunFolder, create_run, results_root
+from studies.run_folder import RunFolder, create_run
+from studies.run_names import results_root
 from studies.status import RunStatus, collect_status
 from tests.studies._command_line import main
 from tests.studies._dummies import make_choice, make_confirmation, make_events, make_run, make_spec, make_suggest, render

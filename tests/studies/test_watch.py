@@ -21,7 +21,8 @@ from studies.lease import NAME
 from studies.lease_look import LeaseLook
 from studies.ledger import Event, as_line
 from studies.ledger_tail import LedgerTail
-from studies.run_folder import RunFolder, create_run, find_run, results_root
+from studies.run_folder import RunFolder, create_run
+from studies.run_names import find_run, results_root
 from studies.watch import Follower, watch_run
 from tests.studies._command_line import main
 from tests.studies._dummies import (
